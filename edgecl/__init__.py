@@ -1,0 +1,3 @@
+"""Continual learning on the camera itself. Importing this imports nothing heavy."""
+
+__version__ = "0.1.0"

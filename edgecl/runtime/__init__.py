@@ -1,0 +1,1 @@
+"""Everything a camera does with a finished version. Nothing here but `eager` imports torch."""

@@ -1,0 +1,46 @@
+"""Every number that can be set, once, with its unit. Settings stop at the door: functions inside take plain keyword arguments."""
+
+from dataclasses import dataclass
+
+DEFAULT_CAPACITY = 128  # rows of the head
+PIXEL_LIMIT = 64_000_000  # pixels of one picture; above it a file is refused before it is decoded
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterShape:
+    """The adapter that every task of a store gets."""
+
+    rank: int = 8
+    alpha: float = 16.0
+    first_block: int = 6  # adapters sit in this block and all above; the blocks below are shared by all versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySettings:
+    """How much of the past is kept as pictures."""
+
+    per_class: int = 10  # pictures, 2 of them holdout
+    budget_mib: float = 256.0  # MiB for all kept pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """When a new version is not served."""
+
+    max_drop: float = 0.03  # of pooled old-class holdout accuracy, 0..1
+    significance: float = 0.05  # p of the one-sided McNemar test
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnSettings:
+    """One task's training."""
+
+    seed: int = 0
+    epochs: int = 5  # passes over the new pictures
+    batch: int = 16  # pictures
+    learning_rate: float = 1e-3  # peak, AdamW
+    weight_decay: float = 0.01
+    warmup: float = 0.1  # part of all steps
+    label_smoothing: float = 0.1
+    coefficients: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0)  # candidates of the search
+    threads: int = 0  # CPU threads, 0 = as many as torch takes by itself
