@@ -23,7 +23,11 @@ class Camera(Protocol):
     """A source of frames."""
 
     def read(self) -> Frame | None:
-        """The next frame, or None when the source has ended."""
+        """The next frame, or None when the source has ended.
+
+        Raises:
+            UnreadablePicture: this one frame cannot be decoded; the next `read` goes on behind it.
+        """
         ...
 
     def close(self) -> None:

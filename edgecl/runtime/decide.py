@@ -96,7 +96,7 @@ def decide(
         StoreDamaged: logits that are not finite or not one per row of the head, or an unknown score that this edgecl does not know.
     """
     rows = manifest.rows()
-    _check_logits(logits, rows, manifest)
+    check_logits(logits, manifest)
     probabilities: Array = softmax(logits, rows)
     if smoother is not None:
         probabilities = smoother.update(source, manifest.number, probabilities)
@@ -124,15 +124,20 @@ def announced(prediction: Prediction) -> bool:
     return not prediction.unknown and prediction.label != BACKGROUND
 
 
-def _check_logits(logits: Array, rows: Sequence[int], manifest: Manifest) -> None:
-    if logits.shape != (manifest.capacity,):
+def check_logits(logits: Array, manifest: Manifest) -> None:
+    """Refuse logits `[.., capacity]` that no intact model of this version gives.
+
+    Raises:
+        StoreDamaged: another number of rows, or a used row that is not finite.
+    """
+    if logits.shape[-1] != manifest.capacity:
         raise StoreDamaged(
-            f"the model answers with logits {list(logits.shape)}, but version {manifest.number} has {manifest.capacity} rows. "
+            f"the model answers with {logits.shape[-1]} logits per picture, but version {manifest.number} has {manifest.capacity} rows. "
             "Run: edgecl verify --deep"
         )
-    odd = [row for row in rows if not np.isfinite(logits[row])]
-    if odd:
-        raise StoreDamaged(
-            f"version {manifest.number} answers row {odd[0]} with {logits[odd[0]]}, expected a finite number. Its weights or its engine "
-            "are damaged. Run: edgecl verify --deep"
-        )
+    for row in manifest.rows():
+        if not np.isfinite(logits[..., row]).all():
+            raise StoreDamaged(
+                f"version {manifest.number} answers row {row} with a value that is not finite: its weights or its engine are damaged. "
+                "Run: edgecl verify --deep"
+            )
