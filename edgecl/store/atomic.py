@@ -1,0 +1,142 @@
+"""How anything gets onto the disk of a store: written aside, fsynced, renamed into place, parent fsynced.
+
+A power cut at any point leaves either the old or the new state. Leftovers stay in `tmp/`, where the next learning sweeps them up.
+"""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgecl.errors import BadInput, EdgeclError, NoSpace, StoreDamaged
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def explained(error: OSError, doing: str) -> EdgeclError:
+    """The edgecl error for an operating system error met while `doing` something, e.g. "writing labels.txt"."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return NoSpace(f"{doing}: {reason}. Nothing was changed. Free some space, for example with: edgecl gc")
+    if error.errno in _NOT_ALLOWED:
+        return BadInput(f"{doing}: {reason}. Run edgecl as the user who owns the store, or make the store's folder writable.")
+    return StoreDamaged(f"{doing}: {reason}. Run: edgecl verify")
+
+
+@contextmanager
+def os_errors(doing: str) -> Iterator[None]:
+    """Turn an OSError from the body into a NoSpace, BadInput or StoreDamaged that says what was being done."""
+    try:
+        yield
+    except OSError as error:
+        raise explained(error, doing) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a new file and make its content (not yet its name) durable."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def aside(tmp: Path, name: str) -> Path:
+    """A path in `tmp` that nobody else uses; `tmp` is made if it is missing."""
+    tmp.mkdir(exist_ok=True)
+    return tmp / f"{name}.{uuid.uuid4().hex[:12]}"
+
+
+def replace_file(path: Path, data: bytes, *, tmp: Path) -> None:
+    """Give `path` new content, all or nothing.
+
+    Raises:
+        NoSpace, BadInput, StoreDamaged: the system refused; `path` is as it was.
+    """
+    with os_errors(f"writing {path.name}"):
+        fresh = aside(tmp, path.name)
+        try:
+            write_file(fresh, data)
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def replace_link(link: Path, target: str, *, tmp: Path) -> None:
+    """Point `link` at the relative path `target`, all or nothing."""
+    with os_errors(f"pointing {link.name} at {target}"):
+        fresh = aside(tmp, link.name)
+        try:
+            os.symlink(target, fresh)
+            os.replace(fresh, link)
+        finally:
+            fresh.unlink(missing_ok=True)
+        sync_folder(link.parent)
+
+
+@contextmanager
+def folder_aside(name: str, files: Mapping[str, bytes], *, tmp: Path) -> Iterator[Path]:
+    """A durable folder in `tmp` with `files`, written in their order; the body moves it into place, or it is removed again."""
+    fresh = aside(tmp, name)
+    try:
+        with os_errors(f"writing {name}"):
+            fresh.mkdir()
+            for file, data in files.items():
+                write_file(fresh / file, data)
+            sync_folder(fresh)
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def move_folder(fresh: Path, target: Path) -> None:
+    """Rename the durable folder `fresh` to `target`, which must not exist yet, and make the name durable."""
+    with os_errors(f"moving {target.name} into place"):
+        os.rename(fresh, target)
+        sync_folder(target.parent)
+
+
+def remove_folder(folder: Path, *, tmp: Path) -> None:
+    """Make a folder disappear at once (by a rename into `tmp`), then delete it."""
+    with os_errors(f"removing {folder.name}"):
+        doomed = aside(tmp, folder.name)
+        os.rename(folder, doomed)
+        sync_folder(folder.parent)
+        shutil.rmtree(doomed)
+
+
+def sweep(tmp: Path) -> int:
+    """Delete everything in `tmp`; returns the bytes freed. Call it only while nobody writes there (both locks held)."""
+    with os_errors("sweeping tmp"):
+        tmp.mkdir(exist_ok=True)
+        freed = 0
+        for entry in sorted(tmp.iterdir()):
+            freed += size_of(entry)
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        return freed
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; links count nothing."""
+    if path.is_symlink():
+        return 0
+    if path.is_dir():
+        return sum(size_of(entry) for entry in path.iterdir())
+    return path.stat().st_size

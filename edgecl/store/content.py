@@ -1,0 +1,84 @@
+"""What versions share: adapters and kept pictures, each named by the hash of its bytes, written once and checked at every read."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgecl.adapter import CONFIG_FILE, TENSOR_FILE, Adapter, adapter_hash, read_adapter
+from edgecl.errors import StoreDamaged
+from edgecl.store.atomic import folder_aside, move_folder, remove_folder, replace_file
+from edgecl.store.names import checked_hash
+from edgecl.store.reading import PICTURE_LIMIT, TENSOR_LIMIT, file_sha256, read_bytes
+
+
+def adapter_folder(root: Path, hash: str) -> Path:
+    """`adapters/<hash>`"""
+    return root / "adapters" / checked_hash(hash)
+
+
+def picture_path(root: Path, hash: str) -> Path:
+    """`memory/<hash>.jpg`"""
+    return root / "memory" / f"{checked_hash(hash)}.jpg"
+
+
+def load_adapter(root: Path, hash: str) -> Adapter:
+    """The adapter with this hash.
+
+    Raises:
+        StoreDamaged: it is missing or was changed.
+    """
+    folder = adapter_folder(root, hash)
+    if adapter_hash(_files(folder)) != hash:
+        raise StoreDamaged(f"the adapter {hash[:12]} was changed. Restore adapters/{hash} from a copy of the store.")
+    return read_adapter(folder)
+
+
+def load_picture(root: Path, hash: str) -> bytes:
+    """The JPEG of a kept picture.
+
+    Raises:
+        StoreDamaged: it is missing or was changed.
+    """
+    data = read_bytes(picture_path(root, hash), limit=PICTURE_LIMIT)
+    if hashlib.sha256(data).hexdigest() != hash:
+        raise StoreDamaged(f"the kept picture {hash[:12]} was changed. Restore memory/{hash}.jpg from a copy of the store.")
+    return data
+
+
+def keep_adapter(root: Path, hash: str, files: Mapping[str, bytes]) -> None:
+    """Add an adapter; nothing happens when it is already there and whole.
+
+    Raises:
+        ValueError: the bytes do not have this hash.
+        NoSpace: the disk is full.
+    """
+    if adapter_hash(files) != hash:
+        raise ValueError(f"the adapter {hash[:12]} does not have the hash it is named by")
+    folder = adapter_folder(root, hash)
+    if folder.exists():
+        try:
+            if _files(folder) == files:
+                return
+        except StoreDamaged:
+            pass
+        remove_folder(folder, tmp=root / "tmp")  # damaged, and a whole one is at hand
+    with folder_aside(hash, files, tmp=root / "tmp") as fresh:
+        move_folder(fresh, folder)
+
+
+def keep_picture(root: Path, hash: str, data: bytes) -> None:
+    """Add a kept picture; nothing happens when it is already there and whole.
+
+    Raises:
+        ValueError: the bytes do not have this hash.
+        NoSpace: the disk is full.
+    """
+    if hashlib.sha256(data).hexdigest() != hash:
+        raise ValueError(f"the picture {hash[:12]} does not have the hash it is named by")
+    path = picture_path(root, hash)
+    if not path.is_file() or file_sha256(path) != hash:
+        replace_file(path, data, tmp=root / "tmp")
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {name: read_bytes(folder / name, limit=TENSOR_LIMIT) for name in (CONFIG_FILE, TENSOR_FILE)}

@@ -1,0 +1,116 @@
+"""Reading the store's files with limits, so that a damaged file becomes a sentence and never a traceback or a full memory."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from edgecl.errors import BadInput, StoreDamaged
+
+JSON_LIMIT = 32 * 2**20  # bytes
+PICTURE_LIMIT = 16 * 2**20  # bytes
+TENSOR_LIMIT = 8 * 2**30  # bytes
+
+
+def place(path: Path) -> str:
+    """How a message names a file of the store: the last two parts of its path."""
+    return "/".join(path.parts[-2:])
+
+
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes.
+
+    Raises:
+        StoreDamaged: it is missing, not a file, unreadable or larger.
+        BadInput: the user may not read it.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise StoreDamaged(f"{place(path)} is missing. Run: edgecl verify") from error
+    except PermissionError as error:
+        raise BadInput(f"{place(path)} may not be read by this user. Run edgecl as the user who owns the store.") from error
+    except OSError as error:
+        raise StoreDamaged(f"{place(path)} cannot be read ({error.strerror}). Run: edgecl verify") from error
+    if len(data) > limit:
+        raise StoreDamaged(f"{place(path)} is larger than {limit} bytes, which edgecl never writes. Run: edgecl verify")
+    return data
+
+
+def read_json(path: Path, *, format: str | None = None) -> dict[str, Any]:
+    """The JSON object in `path`; with `format` (e.g. `edgecl.state/1`) also checked to be of it.
+
+    Raises:
+        StoreDamaged: missing, not a JSON object, or of another format.
+    """
+    data = read_bytes(path, limit=JSON_LIMIT)
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise StoreDamaged(f"{place(path)} is not JSON ({error}). Run: edgecl verify") from error
+    if not isinstance(value, dict):
+        raise StoreDamaged(f"{place(path)} holds a {type(value).__name__}, not a JSON object. Run: edgecl verify")
+    if format is not None:
+        check_format(value.get("format"), format, place(path))
+    return value
+
+
+def check_format(found: object, expected: str, where: str) -> None:
+    """Refuse everything but `expected`; a newer number of the same thing is named as such.
+
+    Raises:
+        StoreDamaged: another format.
+    """
+    if found == expected:
+        return
+    thing, _, newest = expected.rpartition("/")
+    if isinstance(found, str) and found.startswith(f"{thing}/") and found.removeprefix(f"{thing}/").isdecimal():
+        raise StoreDamaged(f"{where} has the format {found!r}, but this edgecl reads up to {newest}. Upgrade edgecl: pip install -U edgecl")
+    raise StoreDamaged(f"{where} has the format {found!r}, expected {expected!r}. Run: edgecl verify")
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        StoreDamaged: missing, or not a safetensors file.
+    """
+    data = read_bytes(path, limit=TENSOR_LIMIT)
+    try:
+        return dict(load(data))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise StoreDamaged(f"{place(path)} is not a safetensors file ({error}). Run: edgecl verify --deep") from error
+
+
+def same_shapes(arrays: dict[str, NDArray[Any]], shapes: dict[str, tuple[int, ...]], dtype: type[np.generic]) -> list[str]:
+    """What is wrong with `arrays`, in words, empty when names, shapes and dtype are as expected."""
+    problems = [f"{name} is missing" for name in shapes if name not in arrays]
+    problems += [f"{name} is not expected" for name in arrays if name not in shapes]
+    for name in shapes.keys() & arrays.keys():
+        if arrays[name].shape != shapes[name]:
+            problems.append(f"{name} has the shape {arrays[name].shape}, expected {shapes[name]}")
+        elif arrays[name].dtype != dtype:
+            problems.append(f"{name} has the type {arrays[name].dtype}, expected {np.dtype(dtype)}")
+    return sorted(problems)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's content, read in pieces.
+
+    Raises:
+        StoreDamaged: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+    except OSError as error:
+        raise StoreDamaged(f"{place(path)} cannot be read ({error.strerror}). Run: edgecl verify") from error
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""`settings.toml`: what a person may edit in a store."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgecl.errors import BadSettings
+from edgecl.settings import GateSettings, MemorySettings
+from edgecl.store.reading import JSON_LIMIT, read_bytes
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SETTINGS_FILE = "settings.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that stands in `settings.toml`."""
+
+    memory: MemorySettings = field(default_factory=MemorySettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    kind: type
+    low: float
+    high: float
+    words: str
+
+
+# One row per key: its table, its name, what it may be.
+_RULES: dict[tuple[str, str], _Rule] = {
+    ("memory", "per_class"): _Rule(kind=int, low=1, high=10_000, words="a whole number from 1 to 10000"),
+    ("memory", "budget_mib"): _Rule(kind=float, low=0.001, high=1e6, words="a number of MiB from 0.001 to 1000000"),
+    ("gate", "max_drop"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1 (0.03 is 3 points)"),
+    ("gate", "significance"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1"),
+}
+
+
+def settings_text(settings: Settings) -> str:
+    """The file that `init` writes."""
+    memory, gate = settings.memory, settings.gate
+    return (
+        "# What you may change in this store. A key that is left out has its default.\n"
+        "\n[memory]\n"
+        f"per_class = {memory.per_class}  # kept pictures per class, 2 of them holdout\n"
+        f"budget_mib = {float(memory.budget_mib)!r}  # MiB for all kept pictures\n"
+        "\n[gate]\n"
+        f"max_drop = {float(gate.max_drop)!r}  # how much accuracy on old classes a new version may lose, 0 to 1\n"
+        f"significance = {float(gate.significance)!r}  # p of the one-sided McNemar test, below it the loss counts\n"
+    )
+
+
+def read_settings(root: Path) -> Settings:
+    """Read and check `settings.toml`; an empty file means every default.
+
+    Raises:
+        BadSettings: not TOML, an unknown table or key, or a value of the wrong kind or out of range.
+        StoreDamaged: the file is missing.
+    """
+    data = read_bytes(root / SETTINGS_FILE, limit=JSON_LIMIT)
+    try:
+        tables = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
+    memory, gate = _table(tables, "memory"), _table(tables, "gate")
+    for name in tables:
+        if name not in ("memory", "gate"):
+            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected [memory] or [gate]. Remove it.")
+    return Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate))
+
+
+def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        raise BadSettings(f"{SETTINGS_FILE}: {name} = {table!r} stands where the table [{name}] belongs. Correct the file.")
+    return {key: _checked(name, key, value) for key, value in table.items()}
+
+
+def _checked(table: str, key: str, value: object) -> float:
+    rule = _RULES.get((table, key))
+    if rule is None:
+        known = ", ".join(name for where, name in _RULES if where == table)
+        raise BadSettings(f"{SETTINGS_FILE}: [{table}] {key} is unknown, expected one of: {known}. Remove it or correct its name.")
+    number = isinstance(value, int if rule.kind is int else (int, float)) and not isinstance(value, bool)
+    if not number or not rule.low <= value <= rule.high:  # type: ignore[operator]
+        raise BadSettings(f"{SETTINGS_FILE}: [{table}] {key} = {value!r}, expected {rule.words}. Correct the value.")
+    return rule.kind(value)  # type: ignore[no-any-return]

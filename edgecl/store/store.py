@@ -1,0 +1,366 @@
+"""One store: reading its versions, committing a new one, moving its two pointers."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecl.adapter import Adapter
+from edgecl.architecture import Architecture, state_shapes
+from edgecl.errors import BadInput, StoreDamaged, UsageError
+from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
+from edgecl.merge import Coefficients, merge
+from edgecl.settings import AdapterShape, GateSettings, MemorySettings
+from edgecl.store.atomic import folder_aside, move_folder, os_errors, replace_file, sweep
+from edgecl.store.content import keep_adapter, keep_picture, load_adapter, load_picture, picture_path
+from edgecl.store.creating import BASE_FILE, empty_place, write_facts
+from edgecl.store.facts import FACTS_FILE, Facts, read_facts
+from edgecl.store.locks import exclusive, in_use
+from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
+from edgecl.store.pointers import read_pointer, write_pointer
+from edgecl.store.reading import file_sha256, place, read_arrays, read_json, same_shapes
+from edgecl.store.settings import Settings, read_settings
+from edgecl.store.state import read_state, write_state
+from edgecl.store.versions import (
+    HEAD_FILE,
+    MANIFEST_FILE,
+    MEMORY_FILE,
+    RUN_FILE,
+    RUN_FORMAT,
+    WEIGHTS_FILE,
+    Draft,
+    build_manifest,
+    check_draft,
+    enforce_free_rows,
+    manifest_bytes,
+    run_bytes,
+    version_files,
+    weights_bytes,
+)
+
+Array = NDArray[Any]
+POINTER_WAIT_S = 10.0
+
+
+class Store:
+    """A store on disk. Objects are cheap and keep nothing but the facts; every read goes to the disk."""
+
+    def __init__(self, root: Path, facts: Facts) -> None:
+        self.root = root
+        self.facts = facts
+        self._learning: tuple[int, int] | None = None  # thread and depth of the learning lock, when this object holds it
+
+    @classmethod
+    def create(
+        cls,
+        root: Path,
+        *,
+        architecture: Architecture,
+        base: Mapping[str, Array],
+        source: str,
+        capacity: int,
+        adapter: AdapterShape,
+        memory: MemorySettings,
+        gate: GateSettings | None = None,
+        first: Callable[["Store"], None] | None = None,
+    ) -> "Store":
+        """Make a store in `root`, an absent or empty folder, from the backbone `base` (timm names, no head).
+
+        `source` says where the weights came from: a file's name or a hub id. `first` is called with the store before it is moved
+        into place, to commit and promote version 0: when it fails, nothing is left behind.
+
+        Raises:
+            UsageError: `root` is occupied, or `capacity` or `adapter` make no sense.
+            BadWeights: `base` is not the backbone.
+            BadInput: the file system cannot hold a store.
+            NoSpace: the disk is full.
+        """
+        root = root.resolve()
+        settings = Settings(memory=memory, gate=gate or GateSettings())
+        with empty_place(root) as building:
+            facts = write_facts(
+                building, architecture=architecture, base=base, source=source, capacity=capacity, adapter=adapter, settings=settings
+            )
+            if first is not None:
+                first(cls(building, facts))
+        return cls(root, facts)
+
+    @classmethod
+    def open(cls, root: Path) -> "Store":
+        """The store in `root`.
+
+        Raises:
+            BadInput: there is none, or it may not be read.
+            StoreDamaged: its facts are missing or broken, or a newer edgecl wrote them.
+        """
+        with os_errors(f"looking into {root}"):
+            absent = not (root / FACTS_FILE).exists() and not (root / "versions").is_dir()
+        if absent:
+            raise BadInput(f"there is no store at {root}. Make one with: edgecl init {root} --backbone vit_tiny_patch16_224")
+        root = root.resolve()
+        return cls(root, read_facts(root))
+
+    # What is there
+
+    def settings(self) -> Settings:
+        """`settings.toml`, checked.
+
+        Raises:
+            BadSettings: an unknown key or an unusable value.
+        """
+        return read_settings(self.root)
+
+    def state(self) -> dict[str, Any]:
+        """`state.json`"""
+        return read_state(self.root)
+
+    @property
+    def current(self) -> int | None:
+        """The version that the app should serve."""
+        return read_pointer(self.root, CURRENT)
+
+    @property
+    def good(self) -> int | None:
+        """The last version that proved healthy on the app's own engine."""
+        return read_pointer(self.root, GOOD)
+
+    def numbers(self) -> list[int]:
+        """Numbers of all versions, ascending. A folder without a manifest does not exist."""
+        with os_errors("listing versions"):
+            found = [version_number(entry.name) for entry in (self.root / "versions").iterdir() if (entry / MANIFEST_FILE).is_file()]
+        return sorted(number for number in found if number is not None)
+
+    def folder(self, number: int) -> Path:
+        """Where version `number` lies.
+
+        Raises:
+            UsageError: there is no such version.
+        """
+        folder = self.root / "versions" / version_folder(number)
+        if not (folder / MANIFEST_FILE).is_file():
+            raise UsageError(f"there is no version {number}; there are {self.numbers()}. See them with: edgecl log")
+        return folder
+
+    def manifest(self, number: int) -> Manifest:
+        """The manifest of version `number`.
+
+        Raises:
+            UsageError: there is no such version.
+            StoreDamaged: its manifest was changed.
+        """
+        path = self.folder(number) / MANIFEST_FILE
+        manifest = manifest_from_json(read_json(path))
+        if manifest.number != number:
+            raise StoreDamaged(f"{place(path)} says that it is version {manifest.number}. Run: edgecl verify")
+        return manifest
+
+    def run_info(self, number: int) -> dict[str, Any]:
+        """`run.json`: when, where and how long; `{}` when it is missing, for nothing depends on it."""
+        path = self.folder(number) / RUN_FILE
+        return read_json(path, format=RUN_FORMAT) if path.exists() else {}
+
+    def head(self, number: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+        """Weight `[capacity, d]` and bias `[capacity]` of version `number`."""
+        path = self.folder(number) / HEAD_FILE
+        arrays = read_arrays(path)
+        capacity = self.manifest(number).capacity
+        problems = same_shapes(arrays, {"weight": (capacity, self.facts.architecture.width), "bias": (capacity,)}, np.float16)
+        if problems:
+            raise StoreDamaged(f"{place(path)}: {'; '.join(problems)}. Run: edgecl verify --deep")
+        return arrays["weight"], arrays["bias"]
+
+    def memory(self, number: int) -> tuple[KeptPicture, ...]:
+        """The memory's index as version `number` has it."""
+        return memory_from_json(read_json(self.folder(number) / MEMORY_FILE))
+
+    def picture(self, hash: str) -> bytes:
+        """The JPEG of a kept picture.
+
+        Raises:
+            StoreDamaged: it is missing or was changed.
+        """
+        return load_picture(self.root, hash)
+
+    def adapters(self, recipe: Recipe) -> list[tuple[Adapter, Coefficients]]:
+        """The adapters of a recipe in its order, with their coefficients.
+
+        Raises:
+            StoreDamaged: one is missing or was changed.
+        """
+        return [(load_adapter(self.root, step.adapter), step.coefficients) for step in recipe.steps]
+
+    def base(self) -> dict[str, Array]:
+        """The backbone as it came, timm names, float32."""
+        arrays = read_arrays(self.root / BASE_FILE)
+        problems = same_shapes(arrays, state_shapes(self.facts.architecture), np.float32)
+        if problems:
+            raise StoreDamaged(f"{BASE_FILE}: {'; '.join(problems[:4])}. Restore it from a copy of the store.")
+        return arrays
+
+    def merged_state(self, recipe: Recipe) -> dict[str, Array]:
+        """The backbone with the recipe merged in, timm names, float32."""
+        return merge(self.base(), self.adapters(recipe))
+
+    # Locks
+
+    @contextmanager
+    def learning_lock(self) -> Iterator[None]:
+        """Hold `learn.lock`, which everything that adds or removes versions needs; may be nested within one thread. Sweeps `tmp/`.
+
+        Raises:
+            StoreBusy: someone else holds it.
+        """
+        thread = threading.get_ident()
+        if self._learning is not None and self._learning[0] == thread:
+            self._learning = (thread, self._learning[1] + 1)
+            try:
+                yield
+            finally:
+                self._learning = (thread, self._learning[1] - 1)
+            return
+        with exclusive(self.root / "learn.lock", wait_s=0.0):
+            with self._pointer_lock():
+                sweep(self.root / "tmp")
+            self._learning = (thread, 1)
+            try:
+                yield
+            finally:
+                self._learning = None
+
+    @contextmanager
+    def _pointer_lock(self) -> Iterator[None]:
+        with exclusive(self.root / "pointer.lock", wait_s=POINTER_WAIT_S):
+            yield
+
+    @contextmanager
+    def use(self, number: int | None = None) -> Iterator[Path]:
+        """The folder of version `number` (default: `current`) for reading, held against gc during the body; its weights are there.
+
+        Raises:
+            StoreDamaged: nothing is current, or the version vanished.
+            UsageError: there is no such version.
+        """
+        while True:
+            wanted = self.current if number is None else number
+            if wanted is None:
+                raise StoreDamaged("no version is current. Choose one with: edgecl promote NUMBER")
+            with in_use(self.folder(wanted)):
+                if number is None and self.current != wanted:
+                    continue  # promoted away while the lock was being taken
+                self.rebuild(wanted)
+                yield self.folder(wanted)
+                return
+
+    # Changes
+
+    def next_number(self) -> int:
+        """The number that the next commit gives; certain only under the learning lock."""
+        taken = [number for folder in ("versions", "exports") for number in self._folder_numbers(folder)]
+        return max(int(self.state()["next_version"]), *(number + 1 for number in taken), 0)
+
+    def _folder_numbers(self, folder: str) -> list[int]:
+        path = self.root / folder
+        with os_errors(f"listing {folder}"):
+            found = [version_number(entry.name) for entry in path.iterdir()] if path.is_dir() else []
+        return [number for number in found if number is not None]
+
+    def _give_away(self, number: int) -> None:
+        self.update_state(lambda state: {**state, "next_version": max(state["next_version"], number + 1)})
+
+    def commit(self, draft: Draft) -> Manifest:
+        """Write `draft` as a new, staged version; nothing that exists is changed.
+
+        Raises:
+            ValueError: the draft contradicts itself or the store.
+            StoreBusy: someone else is learning.
+            NoSpace: the disk is full; nothing is left of the version.
+        """
+        check_draft(draft, self.facts.architecture)
+        with self.learning_lock():
+            if (draft.parent is None) != (draft.operation == "init") or draft.parent not in (None, *self.numbers()):
+                raise ValueError(f"a draft of {draft.operation!r} names the parent {draft.parent}; there are {self.numbers()}")
+            self._keep_content(draft)
+            weight, bias = enforce_free_rows(draft)
+            weights = weights_bytes(self.merged_state(draft.recipe), weight, bias, self.facts.architecture)
+            number = self.next_number()
+            files = version_files(draft, weight, bias, weights)
+            manifest = build_manifest(draft, number, files)
+            created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            ordered = {**files, RUN_FILE: run_bytes(draft.run, created), MANIFEST_FILE: manifest_bytes(manifest)}
+            with folder_aside(version_folder(number), ordered, tmp=self.root / "tmp") as fresh:
+                # The number is given away before the folder appears: a power cut loses a number, it never gives one twice.
+                self._give_away(number)
+                move_folder(fresh, self.root / "versions" / version_folder(number))
+            return manifest
+
+    def _keep_content(self, draft: Draft) -> None:
+        for hash, files in draft.new_adapters.items():
+            keep_adapter(self.root, hash, files)
+        for hash, data in draft.new_pictures.items():
+            keep_picture(self.root, hash, data)
+        for picture in draft.memory:
+            if not picture_path(self.root, picture.hash).is_file():
+                raise ValueError(f"the memory's index names the picture {picture.hash[:12]}, which is not there")
+
+    def rebuild(self, number: int) -> bool:
+        """Make sure that version `number` has its weights, bit-equal; returns whether they had to be built again.
+
+        Raises:
+            StoreDamaged: what comes out is not what the manifest says.
+            StoreBusy: they must be built, and someone else is learning.
+        """
+        manifest = self.manifest(number)
+        path, expected = self.folder(number) / WEIGHTS_FILE, manifest.files[WEIGHTS_FILE]
+        if path.is_file() and file_sha256(path) == expected.sha256:
+            return False
+        with self.learning_lock():
+            weight, bias = self.head(number)
+            data = weights_bytes(self.merged_state(manifest.recipe), weight, bias, self.facts.architecture)
+            if hashlib.sha256(data).hexdigest() != expected.sha256:
+                raise StoreDamaged(
+                    f"the weights of version {number} cannot be built again: the result differs from what its manifest says. "
+                    "Find the changed file with: edgecl verify --deep"
+                )
+            replace_file(path, data, tmp=self.root / "tmp")
+        return True
+
+    def promote(self, number: int, *, expected: int | None) -> bool:
+        """Point `current` at version `number` if it points at `expected` now; returns whether it did. Dropped weights are built again.
+
+        Raises:
+            UsageError: there is no such version.
+            StoreDamaged: one of its files was changed; `current` stays.
+        """
+        self._check_files(number)
+        self.rebuild(number)
+        with in_use(self.folder(number)), self._pointer_lock():
+            if self.current != expected:
+                return False
+            if not (self.folder(number) / WEIGHTS_FILE).is_file():
+                raise StoreDamaged(f"the weights of version {number} were dropped by gc at this moment. Try again.")
+            write_pointer(self.root, CURRENT, number)
+            state = self.state()
+            write_state(self.root, {**state, "promoted": sorted({*state["promoted"], number})})
+            return True
+
+    def _check_files(self, number: int) -> None:
+        folder = self.folder(number)
+        for name, entry in self.manifest(number).files.items():
+            if name != WEIGHTS_FILE and file_sha256(folder / name) != entry.sha256:
+                raise StoreDamaged(f"{place(folder / name)} was changed, so version {number} is not served. Run: edgecl verify --deep")
+
+    def mark_good(self, number: int) -> None:
+        """Point `good` at version `number`: the app's own engine passed its self-test and N frames."""
+        with in_use(self.folder(number)), self._pointer_lock():
+            write_pointer(self.root, GOOD, number)
+
+    def update_state(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+        """Replace `state.json` by what `change` makes of it, under pointer.lock: `change` must be quick and must not call the store."""
+        with self._pointer_lock():
+            write_state(self.root, change(self.state()))
