@@ -1,0 +1,83 @@
+"""Low-rank adaptation while a task is learned: attach to a model, train, detach as an `Adapter`.
+
+    h = W x + (alpha / rank) * B A x,   B = 0 at the start        (LoRA, arXiv 2106.09685, equation 3)
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgecl.adapter import Adapter
+
+
+class LoRALinear(nn.Module):
+    """A frozen Linear with a trainable low-rank update beside it."""
+
+    def __init__(self, linear: "nn.Linear | LoRALinear", rank: int, alpha: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.linear = linear
+        self.in_features: int = linear.in_features
+        self.out_features: int = linear.out_features
+        self.scale = alpha / rank
+        bound = 1 / math.sqrt(linear.in_features)
+        self.a = nn.Parameter(torch.empty(rank, linear.in_features).uniform_(-bound, bound, generator=generator))
+        self.b = nn.Parameter(torch.zeros(linear.out_features, rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., in] -> [..., out]`"""
+        return self.linear(x) + (x @ self.a.T @ self.b.T) * self.scale  # type: ignore[no-any-return]
+
+
+def attach(model: nn.Module, targets: Sequence[str], *, rank: int, alpha: float, seed: int) -> dict[str, LoRALinear]:
+    """Replace each target Linear by a LoRALinear that computes the same at first; A is a function of the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    layers = {}
+    for target in targets:
+        parent, child = _locate(model, target)
+        linear = getattr(parent, child)
+        if not isinstance(linear, nn.Linear | LoRALinear):
+            raise TypeError(f"{target} is a {type(linear).__name__}; an adapter needs a Linear")
+        layers[target] = LoRALinear(linear, rank, alpha, generator)
+        setattr(parent, child, layers[target])
+    return layers
+
+
+def detach(model: nn.Module, layers: dict[str, LoRALinear], *, rank: int, alpha: float) -> Adapter:
+    """Put the original Linears back and return what was learned, rounded to fp16."""
+    for target, layer in layers.items():
+        parent, child = _locate(model, target)
+        setattr(parent, child, layer.linear)
+    return Adapter(rank, alpha, {t: _half(layer.a) for t, layer in layers.items()}, {t: _half(layer.b) for t, layer in layers.items()})
+
+
+@contextmanager
+def attached(model: nn.Module, adapters: Sequence[Adapter], scales: Sequence[float]) -> Iterator[None]:
+    """Hold finished adapters live beside the weights, each times its coefficient: what the merge must equal."""
+    restore = []
+    try:
+        for adapter, coefficient in zip(adapters, scales, strict=True):
+            layers = attach(model, adapter.targets, rank=adapter.rank, alpha=adapter.alpha * coefficient, seed=0)
+            restore.append(layers)
+            with torch.no_grad():
+                for target, layer in layers.items():
+                    layer.a.copy_(torch.from_numpy(adapter.a[target].astype(np.float32)))
+                    layer.b.copy_(torch.from_numpy(adapter.b[target].astype(np.float32)))
+        yield
+    finally:
+        for layers in reversed(restore):
+            for target, layer in layers.items():
+                parent, child = _locate(model, target)
+                setattr(parent, child, layer.linear)
+
+
+def _locate(model: nn.Module, target: str) -> tuple[nn.Module, str]:
+    path, _, child = target.rpartition(".")
+    return model.get_submodule(path), child
+
+
+def _half(values: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
+    return values.detach().cpu().numpy().astype(np.float16)

@@ -1,0 +1,167 @@
+"""What learning a task came to, and the version that it becomes: memory, thresholds, canary, recipe, record."""
+
+import platform
+import resource
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecl import __version__
+from edgecl.adapter import Adapter, adapter_files, adapter_hash
+from edgecl.architecture import Architecture
+from edgecl.calibrate import fit_unknown
+from edgecl.gate import GateResult
+from edgecl.head import Head
+from edgecl.lesson import Lesson, new_candidates
+from edgecl.manifest import KeptPicture, Manifest, Recipe, RecipeStep
+from edgecl.memory import refill
+from edgecl.merge import merge
+from edgecl.runtime.eager import EagerPredictor
+from edgecl.runtime.selftest import write_canary
+from edgecl.search import Trial
+from edgecl.settings import LearnSettings
+from edgecl.store import Draft, Store
+
+Array = NDArray[Any]
+GraphWriter = Callable[[Architecture, int], bytes]
+"""(architecture, capacity) -> the bytes of `model.onnx`"""
+CANARY_PICTURES = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of studying one lesson."""
+
+    adapter: Adapter
+    trials: tuple[Trial, ...]
+    coefficient: float
+    features: Array  # [n, d] of the lesson's samples under the new weights
+    head: Head
+    temperature: float
+    gate: GateResult
+
+
+def draft_of(
+    store: Store,
+    parent: Manifest,
+    lesson: Lesson,
+    outcome: Outcome,
+    settings: LearnSettings,
+    write_graph: GraphWriter,
+    run: Mapping[str, Any],
+) -> Draft:
+    """Everything that the store needs to write the version.
+
+    Raises:
+        BadInput: the memory's byte budget cannot hold one picture per class.
+    """
+    files = adapter_files(outcome.adapter, store.facts.architecture.backbone)
+    step = RecipeStep(task=lesson.task, adapter=adapter_hash(files), coefficients={"*": outcome.coefficient})
+    recipe = Recipe(method=parent.recipe.method, steps=(*parent.recipe.steps, step))
+    memory, pictures = _memory(store, parent, lesson, outcome, settings.seed)
+    judging = lesson.judge_indices()
+    used = sorted(entry.row for entry in lesson.classes)
+    return Draft(
+        parent=parent.number,
+        operation="learn",
+        task=lesson.task,
+        capacity=parent.capacity,
+        next_row=lesson.next_row,
+        classes=lesson.classes,
+        recipe=recipe,
+        thresholds=fit_unknown(outcome.head.logits(outcome.features[judging]), used),
+        temperature=outcome.temperature,
+        seeds={"learn": settings.seed},
+        checks=_checks(lesson, outcome),
+        head_weight=outcome.head.weight,
+        head_bias=outcome.head.bias,
+        memory=memory,
+        new_pictures=pictures,
+        new_adapters={step.adapter: files},
+        graph=write_graph(store.facts.architecture, parent.capacity),
+        canary=_canary(store, recipe_state=_merged(store, parent, outcome), lesson=lesson, head=outcome.head),
+        run={**run_record(), **run, "settings": asdict(settings), "pictures": _counts(lesson), "rejected": _rejected(lesson)},
+    )
+
+
+def _merged(store: Store, parent: Manifest, outcome: Outcome) -> Mapping[str, Array]:
+    steps = [*store.adapters(parent.recipe), (outcome.adapter, {"*": outcome.coefficient})]
+    return merge(store.base(), steps)
+
+
+def _memory(
+    store: Store, parent: Manifest, lesson: Lesson, outcome: Outcome, seed: int
+) -> tuple[tuple[KeptPicture, ...], dict[str, bytes]]:
+    """The new index, and the bytes of the pictures that it adds."""
+    candidates = new_candidates(lesson, seed)
+    by_source = {s.picture.sha256: outcome.features[i] for i, s in enumerate(lesson.samples) if s.picture is not None}
+    features = {c.kept.hash: by_source[c.kept.source] for c in candidates}
+    features |= {s.kept.hash: outcome.features[i] for i, s in enumerate(lesson.samples) if s.kept is not None}
+    limits = store.settings().memory
+    index = refill(
+        store.memory(parent.number),
+        candidates,
+        features,
+        per_class=limits.per_class,
+        budget_bytes=int(limits.budget_mib * 2**20),
+    )
+    kept = {picture.hash for picture in index}
+    return index, {c.kept.hash: c.data for c in candidates if c.kept.hash in kept}
+
+
+def _checks(lesson: Lesson, outcome: Outcome) -> dict[str, Any]:
+    right = outcome.head.logits(outcome.features).argmax(axis=1) == lesson.rows()
+    validation = lesson.validation_indices()
+    return {
+        "accuracy": {
+            "validation": float(right[validation].mean()) if len(validation) else None,
+            "holdout_before": outcome.gate.before,
+            "holdout_after": outcome.gate.after,
+        },
+        "gate": outcome.gate.to_json(),
+        "trials": [asdict(trial) for trial in outcome.trials],
+    }
+
+
+def _canary(store: Store, *, recipe_state: Mapping[str, Array], lesson: Lesson, head: Head) -> bytes:
+    """A few pictures, each from another class as far as that goes, with the answers of the merged model in PyTorch."""
+    preferred = [lesson.samples[int(i)] for i in (*lesson.judge_indices(), *lesson.fit_indices())]
+    turns: dict[int, int] = {}
+    ranked = []
+    for place, sample in enumerate(preferred):
+        turns[sample.row] = turns.get(sample.row, 0) + 1
+        ranked.append((turns[sample.row], place))
+    pictures = np.stack([preferred[place].input for _, place in sorted(ranked)[:CANARY_PICTURES]])
+    predictor = EagerPredictor(store.facts.architecture)
+    predictor.use(recipe_state, head.weight, head.bias)
+    logits, features = predictor.infer(pictures)
+    return write_canary(pictures, logits, features)
+
+
+def _counts(lesson: Lesson) -> dict[str, int]:
+    return {group: len(getattr(lesson, group)) for group in ("new", "validation", "replay", "holdout")}
+
+
+def _rejected(lesson: Lesson) -> list[dict[str, str]]:
+    return [{"path": rejected.path, "reason": rejected.reason} for rejected in lesson.rejected]
+
+
+def run_record() -> dict[str, Any]:
+    """Where and when: what `run.json` holds outside the deterministic hash."""
+    return {
+        "created": datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "edgecl": __version__,
+    }
+
+
+def peak_memory_mib() -> int:
+    """The largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
