@@ -55,9 +55,11 @@ def architecture_of(name: str) -> Architecture:
     if name.split(".")[0] not in SUPPORTED:
         raise UnsupportedBackbone(f"the backbone {name!r} is not supported. Supported are: {', '.join(SUPPORTED)}")
     try:
-        model = timm.create_model(name, pretrained=False, num_classes=0)
+        model: Any = timm.create_model(name, pretrained=False, num_classes=0)
     except RuntimeError as error:
-        raise UnsupportedBackbone(f"timm does not know the weights {name!r} ({error}). Leave the tag after the dot out for the default ones.") from error
+        raise UnsupportedBackbone(
+            f"timm does not know the weights {name!r} ({error}). Leave the tag after the dot out for the default ones."
+        ) from error
     config = model.pretrained_cfg
     block = model.blocks[0]
     return Architecture(
@@ -112,7 +114,9 @@ def read_weights_file(path: Path) -> dict[str, Array]:
     if start.startswith((b"PK\x03\x04", b"\x80")):
         target = path.with_suffix(".safetensors").name
         line = f"from torch import load; from safetensors.torch import save_file; save_file(load('{path.name}', weights_only=True), '{target}')"
-        raise BadWeights(f'{path.name} is a pickle, which can run code when it is opened. Convert it on a machine you trust: python -c "{line}"')
+        raise BadWeights(
+            f'{path.name} is a pickle, which can run code when it is opened. Convert it on a machine you trust: python -c "{line}"'
+        )
     try:
         return {name: tensor.float().numpy() for name, tensor in load_file(path).items()}
     except (SafetensorError, ValueError) as error:
@@ -135,7 +139,9 @@ def check_state(tensors: Mapping[str, Array], architecture: Architecture, source
             faults.append(f"{name} holds values that are not finite")
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise BadWeights(f"{source} does not hold {architecture.backbone}: {'; '.join(faults[:3])}{more}. Check --backbone against the file.")
+        raise BadWeights(
+            f"{source} does not hold {architecture.backbone}: {'; '.join(faults[:3])}{more}. Check --backbone against the file."
+        )
 
 
 def _from_hub(name: str) -> dict[str, Array]:
@@ -177,7 +183,7 @@ def random_state(architecture: Architecture, seed: int) -> dict[str, Array]:
     generator = np.random.default_rng(seed)
     state: dict[str, Array] = {}
     for name, shape in state_shapes(architecture).items():
-        if name.endswith("norm.weight") or ".norm" in name and name.endswith("weight") or name.endswith("gamma"):
+        if name.endswith("norm.weight") or (".norm" in name and name.endswith("weight")) or name.endswith("gamma"):
             state[name] = np.ones(shape, np.float32)
         elif name.endswith("bias"):
             state[name] = np.zeros(shape, np.float32)
@@ -204,6 +210,8 @@ class Vit(nn.Module):
         super().__init__()
         self.model: Any = model
         self.width = architecture.width
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(architecture.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(1, 3, 1, 1), persistent=False)
 

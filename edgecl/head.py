@@ -74,7 +74,7 @@ def beside_fixed_rows(head: Head, old: Head, fixed: Array, features: Array, rows
     return Head(weight, bias)
 
 
-def make_head(weight: Array, bias: Array, used: Array, *, capacity: int) -> Head:
+def make_head(weight: Array, bias: Array, used: Array, *, capacity: int, centred: bool = True) -> Head:
     """Put rows `weight [k, d]`, `bias [k]` at `used [k]` of a head, centred and rounded to fp16.
 
     Adding the same to every used row changes no softmax; subtracting the mean keeps the fp16 values small and so exact.
@@ -82,7 +82,7 @@ def make_head(weight: Array, bias: Array, used: Array, *, capacity: int) -> Head
     full_weight = np.zeros((capacity, weight.shape[1]), np.float16)
     full_bias = np.full(capacity, FREE_BIAS, np.float16)
     # A single class has nothing to be centred against: its logit would lose all meaning.
-    shift = len(used) > 1
+    shift = centred and len(used) > 1
     full_weight[used] = (weight - weight.mean(axis=0) * shift).astype(np.float16)
     full_bias[used] = (bias - bias.mean() * shift).astype(np.float16)
     return Head(full_weight, full_bias)

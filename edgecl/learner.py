@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 from edgecl.backbone import build
-from edgecl.errors import ParityFailed
 from edgecl.gate import GateResult, judge
 from edgecl.head import Head, beside_fixed_rows, fit_head
 from edgecl.lesson import Lesson, prepare
@@ -28,8 +27,8 @@ from edgecl.outcome import GraphWriter, Outcome, draft_of, peak_memory_mib
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.eager import features_of, lower_tokens
-from edgecl.runtime.selftest import self_test
 from edgecl.search import choose, fit_calibrated, search
+from edgecl.serve import serve
 from edgecl.settings import LearnSettings
 from edgecl.store import Store
 from edgecl.store.names import task_id
@@ -103,7 +102,7 @@ def learn(
         outcome = _study(store, parent, lesson, settings, max_drop, progress)
         run = {"seconds": round(time.monotonic() - started, 1), "peak_memory_mib": peak_memory_mib()}
         manifest = store.commit(draft_of(store, parent, lesson, outcome, settings, write_graph, run))
-        state = _serve(store, manifest, make_predictor, stage=stage or not outcome.gate.passed)
+        state = serve(store, manifest, make_predictor, stage=stage or not outcome.gate.passed)
     return LearnResult(
         version=manifest.number,
         state=state,
@@ -189,22 +188,3 @@ def _judge(lesson: Lesson, before: Array, after: Array, max_drop: float, signifi
         max_drop=max_drop,
         significance=significance,
     )
-
-
-def _serve(store: Store, manifest: Manifest, make_predictor: Callable[[], Predictor], *, stage: bool) -> str:
-    """Put the canary through the graph and make the version `current`, or say why it stays `staged`."""
-    predictor = make_predictor()
-    try:
-        folder = store.folder(manifest.number)
-        predictor.load(folder)
-        result = self_test(predictor, folder, manifest.rows())
-    finally:
-        predictor.close()
-    if not result.passed:
-        raise ParityFailed(
-            f"version {manifest.number} does not answer as it was trained to: {result.reason}. It stays staged, version "
-            f"{store.current} still serves. Run: edgecl verify --deep, then learn again"
-        )
-    if stage:
-        return "staged"
-    return "current" if store.promote(manifest.number, expected=manifest.parent) else "staged"

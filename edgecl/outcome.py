@@ -15,6 +15,7 @@ from edgecl import __version__
 from edgecl.adapter import Adapter, adapter_files, adapter_hash
 from edgecl.architecture import Architecture
 from edgecl.calibrate import fit_unknown
+from edgecl.canary import spread
 from edgecl.gate import GateResult
 from edgecl.head import Head
 from edgecl.lesson import Lesson, new_candidates
@@ -30,7 +31,6 @@ from edgecl.store import Draft, Store
 Array = NDArray[Any]
 GraphWriter = Callable[[Architecture, int], bytes]
 """(architecture, capacity) -> the bytes of `model.onnx`"""
-CANARY_PICTURES = 16
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,7 @@ def _checks(lesson: Lesson, outcome: Outcome) -> dict[str, Any]:
 def _canary(store: Store, *, recipe_state: Mapping[str, Array], lesson: Lesson, head: Head) -> bytes:
     """A few pictures, each from another class as far as that goes, with the answers of the merged model in PyTorch."""
     preferred = [lesson.samples[int(i)] for i in (*lesson.judge_indices(), *lesson.fit_indices())]
-    turns: dict[int, int] = {}
-    ranked = []
-    for place, sample in enumerate(preferred):
-        turns[sample.row] = turns.get(sample.row, 0) + 1
-        ranked.append((turns[sample.row], place))
-    pictures = np.stack([preferred[place].input for _, place in sorted(ranked)[:CANARY_PICTURES]])
+    pictures = np.stack([preferred[i].input for i in spread([sample.row for sample in preferred])])
     predictor = EagerPredictor(store.facts.architecture)
     predictor.use(recipe_state, head.weight, head.bias)
     logits, features = predictor.infer(pictures)

@@ -10,20 +10,21 @@ from numpy.typing import NDArray
 
 from edgecl.architecture import Architecture
 from edgecl.backbone import load_pretrained
-from edgecl.errors import BadInput, BadWeights, ParityFailed
+from edgecl.canary import colour_fields
+from edgecl.errors import BadInput, BadWeights
 from edgecl.head import Head, empty_head, make_head
-from edgecl.manifest import FREE_LABEL, ClassEntry, Manifest, Recipe, Thresholds, normal_name
+from edgecl.manifest import FREE_LABEL, ClassEntry, Recipe, Thresholds, normal_name
 from edgecl.outcome import GraphWriter, run_record
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.eager import EagerPredictor
-from edgecl.runtime.selftest import self_test, write_canary
+from edgecl.runtime.selftest import write_canary
+from edgecl.serve import serve
 from edgecl.settings import AdapterShape, MemorySettings
 from edgecl.store import Draft, Store
 
 Array = NDArray[Any]
 LABELS_TASK = "t0000-labels"
 CLASS_NAMESPACE = uuid.UUID("0f6f4c5e-6a1d-5f0e-8d53-3c8f0f2b8e11")
-CANARY_PICTURES = 8
 
 
 def init_store(
@@ -112,7 +113,7 @@ def create_store(
             canary=canary,
             run=run_record(),
         )
-        _serve_first(store, store.commit(draft), make_predictor)
+        serve(store, store.commit(draft), make_predictor)
 
     return Store.create(
         root, architecture=architecture, base=state, source=source, capacity=capacity, adapter=adapter, memory=memory, first=first
@@ -145,7 +146,9 @@ def _head_of(names: Sequence[str], head: tuple[Array, Array] | None, capacity: i
         return empty_head(capacity, width)
     weight, bias = head
     if len(names) != len(bias):
-        raise BadInput(f"the labels name {len(names)} classes, but the classifier has {len(bias)} rows. Give one line per row ('-' for none).")
+        raise BadInput(
+            f"the labels name {len(names)} classes, but the classifier has {len(bias)} rows. Give one line per row ('-' for none)."
+        )
     if len(names) > capacity:
         raise BadInput(f"{len(names)} classes do not fit a capacity of {capacity}. Ask for more: --capacity {-(-len(names) // 8) * 8 + 64}")
     used = np.array([row for row, name in enumerate(names) if name != FREE_LABEL])
@@ -163,25 +166,7 @@ def _classes(names: Sequence[str], state: Mapping[str, Array]) -> tuple[ClassEnt
 
 
 def _canary(architecture: Architecture, state: Mapping[str, Array], head: Head) -> bytes:
-    """No picture is known yet: smooth colour fields with noise, the same on every board."""
-    random = np.random.default_rng(0)
-    size = architecture.image_size
-    coarse = random.integers(0, 256, (CANARY_PICTURES, 1, 1, 3)) + random.normal(0, 40, (CANARY_PICTURES, size, size, 3))
-    slope = np.linspace(-80, 80, size).reshape(1, size, 1, 1) * random.choice([-1, 1], (CANARY_PICTURES, 1, 1, 3))
-    pictures = np.clip(coarse + slope, 0, 255).astype(np.uint8)
+    pictures = colour_fields(architecture.image_size)
     predictor = EagerPredictor(architecture)
     predictor.use(state, head.weight, head.bias)
     return write_canary(pictures, *predictor.infer(pictures))
-
-
-def _serve_first(store: Store, manifest: Manifest, make_predictor: Callable[[], Predictor]) -> None:
-    predictor = make_predictor()
-    folder = store.folder(manifest.number)
-    try:
-        predictor.load(folder)
-        result = self_test(predictor, folder, manifest.rows())
-    finally:
-        predictor.close()
-    if not result.passed:
-        raise ParityFailed(f"the graph does not answer as {store.facts.architecture.backbone} does in PyTorch: {result.reason}.")
-    store.promote(manifest.number, expected=None)

@@ -58,9 +58,7 @@ def train_adapter(
     done = 0
     for epoch, batches in enumerate(epochs):
         for batch in batches:
-            pictures = [
-                augment(examples[i].rgb, size=architecture.image_size, seed=settings.seed, epoch=epoch, index=i) for i in batch
-            ]
+            pictures = [augment(examples[i].rgb, size=architecture.image_size, seed=settings.seed, epoch=epoch, index=i) for i in batch]
             loss = _loss(vit, head, pictures, [examples[i].target for i in batch], shape.first_block, settings.label_smoothing)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
