@@ -156,7 +156,7 @@ def _some(names: list[str]) -> str:
 
 
 def average_accuracy(matrix: NDArray[Any]) -> float:
-    """Mean over all tasks after the last one: mean_j R[t-1, j] (Lopez-Paz & Ranzato 2017, arXiv 1706.08840, equation 2).
+    """Mean over all tasks after the last one: mean_j R[t-1, j] (ACC of Lopez-Paz & Ranzato 2017, arXiv 1706.08840).
 
     Raises:
         BadInput: the matrix is not square, or has NaN at or below the diagonal.
@@ -179,8 +179,8 @@ def average_incremental_accuracy(matrix: NDArray[Any]) -> float:
 def forgetting(matrix: NDArray[Any]) -> float:
     """Mean over all tasks but the last of (best accuracy it ever had before the last task) - (accuracy after the last task).
 
-    mean_{j<t-1} (max_{l<t-1} R[l, j] - R[t-1, j]) (Chaudhry 2018, arXiv 1801.10112, equation 3); rows l < j, where task j was not
-    seen yet, do not count. Negative when the last task helped; 0 for a single task.
+    mean_{j<t-1} (max_{l<t-1} R[l, j] - R[t-1, j]), the forgetting measure of Chaudhry 2018 (arXiv 1801.10112); rows l < j, where
+    task j was not seen yet, do not count. Negative when the last task helped; 0 for a single task.
 
     Raises:
         BadInput: the matrix is not square, or has NaN at or below the diagonal.
@@ -191,7 +191,7 @@ def forgetting(matrix: NDArray[Any]) -> float:
 
 
 def backward_transfer(matrix: NDArray[Any]) -> float:
-    """mean_{j<t-1} (R[t-1, j] - R[j, j]) (Lopez-Paz & Ranzato 2017, arXiv 1706.08840, equation 3); 0 for a single task.
+    """mean_{j<t-1} (R[t-1, j] - R[j, j]) (BWT of Lopez-Paz & Ranzato 2017, arXiv 1706.08840); 0 for a single task.
 
     Raises:
         BadInput: the matrix is not square, or has NaN at or below the diagonal.

@@ -73,11 +73,19 @@ def test_a_new_version_replaces_the_old(loaded: OrtPredictor, tmp_path: Path) ->
     assert loaded.infer(plain("blue"))[0][0].argmax() == 7
 
 
-def test_a_failed_load_leaves_the_old_version_serving(loaded: OrtPredictor, tmp_path: Path) -> None:
-    """What cannot be loaded changes nothing."""
+@pytest.mark.parametrize("fault", ["no folder", "no weights", "foreign graph"])
+def test_a_failed_load_leaves_the_old_version_serving(loaded: OrtPredictor, tmp_path: Path, fault: str) -> None:
+    """What cannot be loaded changes nothing, however far the load came."""
     before = loaded.infer(plain("red"))[0]
+    folder = tmp_path / "000008"
+    if fault != "no folder":
+        write_version(folder, rows=(5, 6, 7))
+    if fault == "no weights":
+        (folder / "weights.safetensors").unlink()
+    if fault == "foreign graph":
+        (folder / "model.onnx").write_bytes(_foreign_graph(TensorProto.FLOAT, ["b", 8, 8, 3], ["logits", "features"]))
     with pytest.raises(StoreDamaged):
-        loaded.load(tmp_path / "000099")
+        loaded.load(folder)
     np.testing.assert_array_equal(loaded.infer(plain("red"))[0], before)
 
 
