@@ -183,7 +183,7 @@ def random_state(architecture: Architecture, seed: int) -> dict[str, Array]:
     generator = np.random.default_rng(seed)
     state: dict[str, Array] = {}
     for name, shape in state_shapes(architecture).items():
-        if name.endswith("norm.weight") or (".norm" in name and name.endswith("weight")) or name.endswith("gamma"):
+        if name.endswith("gamma") or ("norm" in name and name.endswith("weight")):
             state[name] = np.ones(shape, np.float32)
         elif name.endswith("bias"):
             state[name] = np.zeros(shape, np.float32)

@@ -24,4 +24,4 @@ def colour_fields(size: int, count: int = CANARY_PICTURES // 2) -> NDArray[np.ui
     random = np.random.default_rng(0)
     slope = np.linspace(-80, 80, size).reshape(1, size, 1, 1) * random.choice([-1, 1], (count, 1, 1, 3))
     field = random.integers(0, 256, (count, 1, 1, 3)) + slope + random.normal(0, 40, (count, size, size, 3))
-    return np.clip(field, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(field, 0, 255).astype(np.uint8))

@@ -44,7 +44,7 @@ def mcnemar(before: Bools, after: Bools) -> float:
     """
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
     changed = lost + won
-    return sum(math.comb(changed, k) for k in range(lost, changed + 1)) / 2**changed
+    return float(sum(math.comb(changed, k) for k in range(lost, changed + 1)) / 2**changed)
 
 
 def judge(

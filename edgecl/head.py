@@ -95,4 +95,4 @@ def _shrunk_covariance(residuals: Array, rows: Array, shrinkage: float) -> Array
     spread = float(np.trace(within)) / d
     if spread <= 1e-12:
         return np.eye(d)
-    return (1 - shrinkage) * within + shrinkage * spread * np.eye(d)
+    return np.asarray((1 - shrinkage) * within + shrinkage * spread * np.eye(d))

@@ -45,7 +45,7 @@ def merge(base: Mapping[str, Array], steps: Iterable[tuple[Adapter, Coefficients
     Raises:
         BadInput: an adapter targets a tensor that `base` does not have, or one of another shape.
     """
-    merged = {name: np.asarray(value, dtype=np.float32) for name, value in base.items()}
+    merged: dict[str, Array] = {name: np.asarray(value, dtype=np.float32) for name, value in base.items()}
     for adapter, coefficients in steps:
         for name, vector in task_vector(adapter).items():
             if name not in merged or merged[name].shape != vector.shape:
