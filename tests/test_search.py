@@ -1,0 +1,57 @@
+"""The coefficient search and the calibrated head."""
+
+import numpy as np
+import pytest
+
+from edgecl.search import Trial, choose, fit_calibrated, search
+
+
+def features_at(coefficient: float) -> np.ndarray:
+    """Two classes whose distance grows with the coefficient up to 0.5 and then shrinks."""
+    random = np.random.default_rng(0)
+    distance = 4 * (1 - abs(coefficient - 0.5))
+    noise = random.normal(0, 1, (60, 4))
+    return noise + np.repeat([[0.0] * 4, [distance] * 4], 30, axis=0)
+
+
+ROWS = np.repeat([0, 1], 30)
+FIT, JUDGE = np.arange(0, 60, 2), np.arange(1, 60, 2)
+
+
+def test_the_best_coefficient_wins() -> None:
+    """0.5 separates the classes most."""
+    trials = search(features_at, coefficients=(0.0, 0.5, 1.0), rows=ROWS, fit=FIT, judge=JUDGE, capacity=8)
+    assert choose(trials) == 0.5
+
+
+def test_zero_wins_where_the_adapter_does_harm() -> None:
+    """The untouched backbone is a candidate like any other."""
+    trials = search(lambda c: features_at(0.5 + c / 2), coefficients=(0.0, 0.5, 1.0), rows=ROWS, fit=FIT, judge=JUDGE, capacity=8)
+    assert choose(trials) == 0.0
+
+
+def test_equal_losses_prefer_the_larger_coefficient() -> None:
+    """What was learned is kept where keeping it costs nothing."""
+    assert choose([Trial(0.0, 1.0, 0.2), Trial(0.5, 1.0, 0.2)]) == 0.5
+
+
+def test_without_judging_pictures_the_adapter_is_merged_as_trained() -> None:
+    """No features are computed for figures that cannot be had."""
+
+    def never(coefficient: float) -> np.ndarray:
+        raise AssertionError(coefficient)
+
+    trials = search(never, coefficients=(0.0, 1.0), rows=ROWS, fit=FIT, judge=np.arange(0), capacity=8)
+    assert trials == (Trial(0.0, None, None), Trial(1.0, None, None))
+    assert choose(trials) == 1.0
+
+
+def test_the_calibrated_head_is_less_sure_where_it_errs() -> None:
+    """Overlapping classes get a temperature above one, and the mean confidence comes near the accuracy."""
+    features = features_at(1.5) + np.random.default_rng(1).normal(0, 3, (60, 4))
+    head, temperature = fit_calibrated(features, ROWS, fit=FIT, judge=JUDGE, capacity=8)
+    logits = head.logits(features[JUDGE])[:, :2]
+    confidence = (np.exp(logits.max(axis=1)) / np.exp(logits).sum(axis=1)).mean()
+    accuracy = (logits.argmax(axis=1) == ROWS[JUDGE]).mean()
+    assert temperature > 1
+    assert confidence == pytest.approx(accuracy, abs=0.15)
