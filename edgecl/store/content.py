@@ -1,14 +1,19 @@
-"""What versions share: adapters and kept pictures, each named by the hash of its bytes, written once and checked at every read."""
+"""What versions share: the backbone, and adapters and kept pictures, which are named by the hash of their bytes and checked at every read."""
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgecl.adapter import CONFIG_FILE, TENSOR_FILE, Adapter, adapter_hash, read_adapter
+from edgecl.architecture import Architecture, state_shapes
 from edgecl.errors import StoreDamaged
 from edgecl.store.atomic import folder_aside, move_folder, remove_folder, replace_file
 from edgecl.store.names import checked_hash
-from edgecl.store.reading import PICTURE_LIMIT, TENSOR_LIMIT, file_sha256, read_bytes
+from edgecl.store.reading import PICTURE_LIMIT, TENSOR_LIMIT, file_sha256, place, read_arrays, read_bytes, same_shapes
 
 
 def adapter_folder(root: Path, hash: str) -> Path:
@@ -43,6 +48,32 @@ def load_picture(root: Path, hash: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != hash:
         raise StoreDamaged(f"the kept picture {hash[:12]} was changed. Restore memory/{hash}.jpg from a copy of the store.")
     return data
+
+
+def load_base(path: Path, architecture: Architecture) -> dict[str, NDArray[Any]]:
+    """The backbone's tensors, float32 under timm's names.
+
+    Raises:
+        StoreDamaged: the file is missing or holds something else.
+    """
+    arrays = read_arrays(path)
+    problems = same_shapes(arrays, state_shapes(architecture), np.float32)
+    if problems:
+        raise StoreDamaged(f"{place(path)}: {'; '.join(problems[:4])}. Restore it from a copy of the store.")
+    return arrays
+
+
+def load_head(path: Path, capacity: int, width: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Weight `[capacity, width]` and bias `[capacity]` of a version.
+
+    Raises:
+        StoreDamaged: the file is missing or holds something else.
+    """
+    arrays = read_arrays(path)
+    problems = same_shapes(arrays, {"weight": (capacity, width), "bias": (capacity,)}, np.float16)
+    if problems:
+        raise StoreDamaged(f"{place(path)}: {'; '.join(problems)}. Restore it from a copy of the store, or run: edgecl rollback")
+    return arrays["weight"], arrays["bias"]
 
 
 def keep_adapter(root: Path, hash: str, files: Mapping[str, bytes]) -> None:

@@ -6,6 +6,7 @@ Lock files are never deleted: a process that waits on a deleted file would lock 
 import fcntl
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,6 +44,31 @@ def exclusive(path: Path, *, wait_s: float) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
+
+
+class NestedLock:
+    """A lock file that one thread may hold several times over."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread: int | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Hold the lock during the body, which is told whether it is the outermost one; never waits.
+
+        Raises:
+            StoreBusy: another process or thread holds it.
+        """
+        if self._thread == threading.get_ident():
+            yield False
+            return
+        with exclusive(self.path, wait_s=0.0):
+            self._thread = threading.get_ident()
+            try:
+                yield True
+            finally:
+                self._thread = None
 
 
 def _acquire(descriptor: int, path: Path, wait_s: float) -> None:

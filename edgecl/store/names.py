@@ -34,12 +34,17 @@ def task_id(number: int, name: str) -> str:
     return f"t{number:04d}-{slug}"
 
 
+def is_hash(value: object) -> bool:
+    """Whether `value` is a sha256 in hex."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
 def checked_hash(value: str) -> str:
     """`value`, when it is a sha256 in hex; it becomes part of a path.
 
     Raises:
         StoreDamaged: it is anything else.
     """
-    if not isinstance(value, str) or _SHA256.fullmatch(value) is None:
+    if not is_hash(value):
         raise StoreDamaged(f"{value!r} stands where a sha256 of 64 hex digits belongs. Run: edgecl verify")
     return value

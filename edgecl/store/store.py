@@ -1,7 +1,6 @@
 """One store: reading its versions, committing a new one, moving its two pointers."""
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -12,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecl.adapter import Adapter
-from edgecl.architecture import Architecture, state_shapes
-from edgecl.errors import BadInput, StoreDamaged, UsageError
+from edgecl.architecture import Architecture
+from edgecl.errors import BadInput, StoreBusy, StoreDamaged, UsageError
 from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
 from edgecl.merge import Coefficients, merge
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
 from edgecl.store.atomic import folder_aside, move_folder, os_errors, replace_file, sweep
-from edgecl.store.content import keep_adapter, keep_picture, load_adapter, load_picture, picture_path
+from edgecl.store.content import keep_adapter, keep_picture, load_adapter, load_base, load_head, load_picture, picture_path
 from edgecl.store.creating import BASE_FILE, empty_place, write_facts
 from edgecl.store.facts import FACTS_FILE, Facts, read_facts
-from edgecl.store.locks import exclusive, in_use
+from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
 from edgecl.store.pointers import read_pointer, write_pointer
-from edgecl.store.reading import file_sha256, place, read_arrays, read_json, same_shapes
+from edgecl.store.reading import file_sha256, place, read_json
 from edgecl.store.settings import Settings, read_settings
 from edgecl.store.state import read_state, write_state
 from edgecl.store.versions import (
@@ -54,7 +53,7 @@ class Store:
     def __init__(self, root: Path, facts: Facts) -> None:
         self.root = root
         self.facts = facts
-        self._learning: tuple[int, int] | None = None  # thread and depth of the learning lock, when this object holds it
+        self._learning = NestedLock(root / "learn.lock")
 
     @classmethod
     def create(
@@ -167,13 +166,7 @@ class Store:
 
     def head(self, number: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
         """Weight `[capacity, d]` and bias `[capacity]` of version `number`."""
-        path = self.folder(number) / HEAD_FILE
-        arrays = read_arrays(path)
-        capacity = self.manifest(number).capacity
-        problems = same_shapes(arrays, {"weight": (capacity, self.facts.architecture.width), "bias": (capacity,)}, np.float16)
-        if problems:
-            raise StoreDamaged(f"{place(path)}: {'; '.join(problems)}. Run: edgecl verify --deep")
-        return arrays["weight"], arrays["bias"]
+        return load_head(self.folder(number) / HEAD_FILE, self.manifest(number).capacity, self.facts.architecture.width)
 
     def memory(self, number: int) -> tuple[KeptPicture, ...]:
         """The memory's index as version `number` has it."""
@@ -197,11 +190,7 @@ class Store:
 
     def base(self) -> dict[str, Array]:
         """The backbone as it came, timm names, float32."""
-        arrays = read_arrays(self.root / BASE_FILE)
-        problems = same_shapes(arrays, state_shapes(self.facts.architecture), np.float32)
-        if problems:
-            raise StoreDamaged(f"{BASE_FILE}: {'; '.join(problems[:4])}. Restore it from a copy of the store.")
-        return arrays
+        return load_base(self.root / BASE_FILE, self.facts.architecture)
 
     def merged_state(self, recipe: Recipe) -> dict[str, Array]:
         """The backbone with the recipe merged in, timm names, float32."""
@@ -216,25 +205,19 @@ class Store:
         Raises:
             StoreBusy: someone else holds it.
         """
-        thread = threading.get_ident()
-        if self._learning is not None and self._learning[0] == thread:
-            self._learning = (thread, self._learning[1] + 1)
-            try:
-                yield
-            finally:
-                self._learning = (thread, self._learning[1] - 1)
-            return
-        with exclusive(self.root / "learn.lock", wait_s=0.0):
-            with self._pointer_lock():
-                sweep(self.root / "tmp")
-            self._learning = (thread, 1)
-            try:
-                yield
-            finally:
-                self._learning = None
+        with self._learning.held() as outermost:
+            if outermost:
+                with self.pointer_lock():
+                    sweep(self.root / "tmp")
+            yield
 
     @contextmanager
-    def _pointer_lock(self) -> Iterator[None]:
+    def pointer_lock(self) -> Iterator[None]:
+        """Hold `pointer.lock` for the milliseconds in which a pointer or state.json changes; waits for it. Not nested.
+
+        Raises:
+            StoreBusy: it was not free for ten seconds.
+        """
         with exclusive(self.root / "pointer.lock", wait_s=POINTER_WAIT_S):
             yield
 
@@ -336,14 +319,15 @@ class Store:
         Raises:
             UsageError: there is no such version.
             StoreDamaged: one of its files was changed; `current` stays.
+            StoreBusy: its weights must be built again, and someone is learning or cleaning up.
         """
         self._check_files(number)
         self.rebuild(number)
-        with in_use(self.folder(number)), self._pointer_lock():
+        with in_use(self.folder(number)), self.pointer_lock():
             if self.current != expected:
                 return False
             if not (self.folder(number) / WEIGHTS_FILE).is_file():
-                raise StoreDamaged(f"the weights of version {number} were dropped by gc at this moment. Try again.")
+                raise StoreBusy(f"the weights of version {number} were dropped by gc at this moment. Try again.")
             write_pointer(self.root, CURRENT, number)
             state = self.state()
             write_state(self.root, {**state, "promoted": sorted({*state["promoted"], number})})
@@ -357,10 +341,10 @@ class Store:
 
     def mark_good(self, number: int) -> None:
         """Point `good` at version `number`: the app's own engine passed its self-test and N frames."""
-        with in_use(self.folder(number)), self._pointer_lock():
+        with in_use(self.folder(number)), self.pointer_lock():
             write_pointer(self.root, GOOD, number)
 
     def update_state(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
         """Replace `state.json` by what `change` makes of it, under pointer.lock: `change` must be quick and must not call the store."""
-        with self._pointer_lock():
+        with self.pointer_lock():
             write_state(self.root, change(self.state()))

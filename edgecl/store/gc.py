@@ -1,0 +1,177 @@
+"""Making room: weights that can be built again, versions nobody keeps, and what no version names any more."""
+
+import dataclasses
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecl.errors import EdgeclError, StoreBusy, StoreDamaged, UsageError
+from edgecl.store.atomic import os_errors, remove_folder, size_of, sync_folder
+from edgecl.store.locks import unused
+from edgecl.store.names import GOOD, is_hash, version_folder
+from edgecl.store.store import Store
+from edgecl.store.versions import WEIGHTS_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was removed, or with `dry_run` would be."""
+
+    dry_run: bool
+    bytes_freed: int = 0
+    versions_removed: tuple[int, ...] = ()
+    weights_dropped: tuple[int, ...] = ()  # of versions that stay
+    pictures_removed: int = 0
+    adapters_removed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """`edgecl.gc/1`"""
+        return {"format": "edgecl.gc/1", **dataclasses.asdict(self)}
+
+
+def gc(store: Store, keep: int | None = None, *, dry_run: bool = False) -> Report:
+    """Drop the weights of all versions but current, good, their parents and those in use; remove what no version names.
+
+    With `keep`, also remove all versions but the `keep` newest, current, good, their parents and those in use.
+
+    Raises:
+        UsageError: `keep` is negative.
+        StoreBusy: someone is learning.
+        StoreDamaged: a version that stays cannot be read, so nobody knows what it needs; nothing was removed.
+    """
+    if keep is not None and keep < 0:
+        raise UsageError(f"--keep {keep} is negative. Use 0 or more versions.")
+    leftovers = size_of(store.root / "tmp") if (store.root / "tmp").is_dir() else 0
+    if dry_run:
+        return _collect(store, _surplus(store, keep), _Remover(store, dry_run=True, freed=leftovers))
+    with store.learning_lock():  # which sweeps tmp/
+        return _collect(store, _surplus(store, keep), _Remover(store, dry_run=False, freed=leftovers))
+
+
+def purge(store: Store, pictures: Collection[str], *, dry_run: bool = False) -> Report:
+    """Remove every version, and its exports, whose memory holds one of `pictures` (hashes), then what no version names any more.
+
+    `good` is removed when it points at one of them.
+
+    Raises:
+        UsageError: the current version still holds one of them.
+        StoreBusy: someone is learning, or such a version is being used by the app.
+    """
+    if dry_run:
+        return _purge(store, set(pictures), _Remover(store, dry_run=True))
+    with store.learning_lock():
+        return _purge(store, set(pictures), _Remover(store, dry_run=False))
+
+
+def protected(store: Store) -> set[int]:
+    """Versions that gc never touches: current, good and their parents; the newest one while nothing is current."""
+    numbers = store.numbers()
+    pointed = {number for number in (store.current, store.good) if number is not None}
+    if store.current is None and numbers:
+        pointed.add(numbers[-1])
+    missing = pointed - set(numbers)
+    if missing:
+        raise StoreDamaged(f"current or good points at version {min(missing)}, which is not there. Run: edgecl verify")
+    parents = {store.manifest(number).parent for number in pointed}
+    return (pointed | {parent for parent in parents if parent is not None}) & set(numbers)
+
+
+class _Remover:
+    """Removes, or only counts."""
+
+    def __init__(self, store: Store, *, dry_run: bool, freed: int = 0) -> None:
+        self.store, self.dry_run, self.freed = store, dry_run, freed
+
+    def _count(self, path: Path, remove: Callable[[Path], None]) -> None:
+        with os_errors(f"removing {path.name}"):
+            bytes = size_of(path)
+            if not self.dry_run:
+                remove(path)
+                sync_folder(path.parent)
+            self.freed += bytes
+
+    def file(self, path: Path) -> None:
+        self._count(path, Path.unlink)
+
+    def folder(self, path: Path) -> None:
+        self._count(path, lambda folder: remove_folder(folder, tmp=self.store.root / "tmp"))
+
+
+def _surplus(store: Store, keep: int | None) -> list[int]:
+    if keep is None:
+        return []
+    numbers = store.numbers()
+    kept = protected(store) | set(numbers[len(numbers) - keep :] if keep else [])
+    return [number for number in numbers if number not in kept]
+
+
+def _purge(store: Store, pictures: set[str], remover: _Remover) -> Report:
+    holders = [number for number in store.numbers() if pictures & {kept.hash for kept in store.memory(number)}]
+    if store.current in holders:
+        raise UsageError(f"the current version {store.current} still holds these pictures. Forget the task or class first: edgecl forget")
+    for number in holders:
+        with unused(store.folder(number)) as free:
+            if not free:
+                raise StoreBusy(f"version {number} holds these pictures and is in use. Restart the app, then try again.")
+    if store.good in holders and not remover.dry_run:
+        with store.pointer_lock(), os_errors("removing good"):
+            (store.root / GOOD).unlink()
+            sync_folder(store.root)
+    for number in holders:
+        exports = store.root / "exports" / version_folder(number)
+        if exports.is_dir():
+            remover.folder(exports)
+    return _collect(store, holders, remover)
+
+
+def _collect(store: Store, surplus: list[int], remover: _Remover) -> Report:
+    stay = [number for number in store.numbers() if number not in surplus]
+    safe = protected(store)
+    _reachable(store, stay)  # before anything is removed: raises when a version that stays cannot be read
+    removed, dropped = [], []
+    for number in surplus:
+        with unused(store.folder(number)) as free:
+            if free and number not in protected(store):  # looked up again: somebody may have promoted it since
+                remover.folder(store.folder(number))
+                removed.append(number)
+            else:
+                stay.append(number)
+    for number in sorted(set(stay) - safe):
+        weights = store.folder(number) / WEIGHTS_FILE
+        with unused(store.folder(number)) as free:
+            if free and weights.is_file() and number not in protected(store):
+                remover.file(weights)
+                dropped.append(number)
+    adapters, pictures = _reachable(store, stay)
+    lost_adapters = [path for path in sorted((store.root / "adapters").iterdir()) if is_hash(path.name) and path.name not in adapters]
+    lost_pictures = [path for path in sorted((store.root / "memory").glob("*.jpg")) if is_hash(path.stem) and path.stem not in pictures]
+    for path in lost_adapters:
+        remover.folder(path)
+    for path in lost_pictures:
+        remover.file(path)
+    return Report(
+        dry_run=remover.dry_run,
+        bytes_freed=remover.freed,
+        versions_removed=tuple(removed),
+        weights_dropped=tuple(dropped),
+        pictures_removed=len(lost_pictures),
+        adapters_removed=len(lost_adapters),
+    )
+
+
+def _reachable(store: Store, numbers: Collection[int]) -> tuple[set[str], set[str]]:
+    """Hashes of the adapters and of the pictures that these versions name."""
+    adapters: set[str] = set()
+    pictures: set[str] = set()
+    for number in numbers:
+        try:
+            adapters |= {step.adapter for step in store.manifest(number).recipe.steps}
+            pictures |= {picture.hash for picture in store.memory(number)}
+        except EdgeclError as error:
+            folder = f"versions/{version_folder(number)}"
+            raise StoreDamaged(
+                f"version {number} cannot be read, so nothing is removed that it may need ({error}) "
+                f"Restore {folder} from a copy of the store, or delete it."
+            ) from error
+    return adapters, pictures

@@ -1,0 +1,187 @@
+"""Looking for what is wrong in a store, without changing anything."""
+
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecl.errors import EdgeclError
+from edgecl.layout import deployment_shapes, tensor_offsets
+from edgecl.manifest import Manifest
+from edgecl.store.content import adapter_folder, load_adapter, picture_path
+from edgecl.store.creating import BASE_FILE, FOLDERS
+from edgecl.store.names import CURRENT, GOOD, is_hash, version_folder, version_number
+from edgecl.store.pointers import read_pointer
+from edgecl.store.reading import file_sha256
+from edgecl.store.settings import SETTINGS_FILE
+from edgecl.store.state import STATE_FILE
+from edgecl.store.store import Store
+from edgecl.store.versions import MANIFEST_FILE, MEMORY_FILE, RUN_FILE, WEIGHTS_FILE
+
+RESTORE = "Restore it from a copy of the store."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is not as edgecl left it."""
+
+    path: str  # relative to the store
+    problem: str
+    remedy: str
+    damage: bool = True  # False: untidy, but everything can still be served and learned
+
+
+def findings_json(findings: list[Finding]) -> dict[str, Any]:
+    """`edgecl.verify/1`; `intact` when nothing is damaged."""
+    intact = not any(finding.damage for finding in findings)
+    return {"format": "edgecl.verify/1", "intact": intact, "findings": [asdict(finding) for finding in findings]}
+
+
+def verify(store: Store, *, deep: bool = False, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+    """Check names, sizes, manifests and pointers; with `deep` also every byte. Dropped weights are no finding.
+
+    `progress` is called with (versions checked, versions) as it goes. Only a store that cannot even be listed raises.
+    """
+    findings = [*_top(store, deep), *_pointers(store)]
+    numbers = store.numbers()
+    pictures: set[str] = set()
+    adapters: set[str] = set()
+    for done, number in enumerate(numbers):
+        if progress is not None:
+            progress(done, len(numbers))
+        findings += _version(store, number, deep, pictures, adapters)
+    findings += _shared(store, deep, pictures, adapters)
+    if progress is not None:
+        progress(len(numbers), len(numbers))
+    return findings
+
+
+def _top(store: Store, deep: bool) -> Iterator[Finding]:
+    """The store's own files, strangers under versions/, leftovers in tmp/."""
+    yield from _file(store, store.root / BASE_FILE, store.facts.base.sha256, store.facts.base.bytes, deep, RESTORE)
+    yield from _attempt(SETTINGS_FILE, store.settings, "Correct it; an empty file means every default.")
+    yield from _attempt(STATE_FILE, store.state, 'Its least content is {"format": "edgecl.state/1"}.')
+    for name in FOLDERS:
+        if not (store.root / name).is_dir():
+            yield Finding(path=name, problem="the folder is missing", remedy=f"If it is not in a copy of the store: mkdir {name}")
+    numbers = store.numbers()
+    for entry in sorted((store.root / "versions").iterdir()):
+        if version_number(entry.name) not in numbers:
+            problem = f"no version, for it has no {MANIFEST_FILE} or no version's name"
+            yield Finding(path=f"versions/{entry.name}", problem=problem, remedy=f"{RESTORE} Or delete it: nothing uses it.")
+    leftovers = sorted((store.root / "tmp").iterdir()) if (store.root / "tmp").is_dir() else []
+    for entry in leftovers:
+        yield Finding(
+            path=f"tmp/{entry.name}",
+            problem="left by a command that was interrupted, or being written now",
+            remedy="The next learn removes it, and so does: edgecl gc",
+            damage=False,
+        )
+
+
+def _attempt(path: str, read: Callable[[], object], remedy: str) -> Iterator[Finding]:
+    try:
+        read()
+    except EdgeclError as error:
+        yield Finding(path=path, problem=str(error), remedy=remedy)
+
+
+def _pointers(store: Store) -> Iterator[Finding]:
+    numbers = store.numbers()
+    remedy = "Choose a version with: edgecl promote NUMBER"
+    for name in (CURRENT, GOOD):
+        try:
+            number = read_pointer(store.root, name)
+        except EdgeclError as error:
+            yield Finding(path=name, problem=str(error), remedy=f"Remove it. {remedy}")
+            continue
+        if number is None and name == CURRENT:
+            yield Finding(path=name, problem="no version is current", remedy=remedy)
+        elif number is not None and number not in numbers:
+            yield Finding(path=name, problem=f"points at version {number}, which is not there", remedy=f"Remove it. {remedy}")
+        elif number is not None and not (store.folder(number) / WEIGHTS_FILE).is_file():
+            path = f"versions/{version_folder(number)}/{WEIGHTS_FILE}"
+            yield Finding(path=path, problem=f"is missing, and {name} needs it", remedy=f"Build it again with: edgecl promote {number}")
+
+
+def _version(store: Store, number: int, deep: bool, pictures: set[str], adapters: set[str]) -> Iterator[Finding]:
+    folder = store.folder(number)
+    where = f"versions/{version_folder(number)}"
+    another = f"{RESTORE} Or serve another version and delete {where}."
+    try:
+        manifest = store.manifest(number)
+    except EdgeclError as error:
+        yield Finding(path=f"{where}/{MANIFEST_FILE}", problem=str(error), remedy=another)
+        return
+    yield from _listed(store, manifest, folder, deep)
+    for entry in sorted(folder.iterdir()):
+        if entry.name not in {*manifest.files, MANIFEST_FILE, RUN_FILE, "report"}:
+            yield Finding(path=f"{where}/{entry.name}", problem="is not part of the version", remedy="Delete it.", damage=False)
+    yield from _attempt(f"{where}/{RUN_FILE}", lambda: store.run_info(number), "Delete it: nothing depends on it.")
+    yield from _attempt(f"{where}/head.safetensors", lambda: store.head(number), another)
+    adapters |= {step.adapter for step in manifest.recipe.steps}
+    try:
+        pictures |= {kept.hash for kept in store.memory(number)}
+    except EdgeclError as error:
+        yield Finding(path=f"{where}/{MEMORY_FILE}", problem=str(error), remedy=another)
+
+
+def _listed(store: Store, manifest: Manifest, folder: Path, deep: bool) -> Iterator[Finding]:
+    where = f"versions/{folder.name}"
+    for name, entry in manifest.files.items():
+        remedy = f"{RESTORE} Or serve another version and delete {where}."
+        if name == WEIGHTS_FILE:
+            remedy = f"Delete it; it is built again by: edgecl promote {manifest.number}"
+            if not (folder / name).exists():
+                continue  # dropped by gc; _pointers knows who needs it
+        yield from _file(store, folder / name, entry.sha256, entry.bytes, deep, remedy)
+    shapes = deployment_shapes(store.facts.architecture, manifest.capacity)
+    end = max(offset + length for offset, length in tensor_offsets(shapes, "float32").values())
+    listed = manifest.files.get(WEIGHTS_FILE)
+    if listed is None or listed.bytes != end:
+        problem = f"lists weights of {listed.bytes if listed else 'no'} bytes, but the architecture has {end}"
+        yield Finding(path=f"{where}/{MANIFEST_FILE}", problem=problem, remedy=RESTORE)
+
+
+def _shared(store: Store, deep: bool, pictures: set[str], adapters: set[str]) -> Iterator[Finding]:
+    """Adapters and pictures that versions name; with `deep` also the bytes of those that no version names."""
+    remedy = f"{RESTORE} Without it, versions that use it can still be served, but not rebuilt or learned from."
+    for hash in sorted(adapters):
+        if not is_hash(hash) or not adapter_folder(store.root, hash).is_dir():
+            yield Finding(path=f"adapters/{hash}", problem="is missing", remedy=remedy)
+        elif deep:
+            yield from _attempt(f"adapters/{hash}", lambda hash=hash: load_adapter(store.root, hash), remedy)  # type: ignore[misc]
+    for hash in sorted(pictures):
+        if not is_hash(hash):
+            yield Finding(path=f"memory/{hash}.jpg", problem="is not named by a sha256", remedy=RESTORE)
+        else:
+            yield from _file(store, picture_path(store.root, hash), hash, None, deep, remedy)
+
+
+def _file(store: Store, path: Path, sha256: str, bytes: int | None, deep: bool, remedy: str) -> Iterator[Finding]:
+    where = str(path.relative_to(store.root))
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        yield Finding(path=where, problem="is missing", remedy=remedy)
+        return
+    except OSError as error:
+        yield Finding(path=where, problem=f"cannot be looked at ({error.strerror})", remedy=remedy)
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        yield Finding(path=where, problem="is a link or no file; ONNX Runtime refuses such files", remedy=remedy)
+    elif bytes is not None and found.st_size != bytes:
+        yield Finding(path=where, problem=f"has {found.st_size} bytes, expected {bytes}", remedy=remedy)
+    elif deep:
+        yield from _content(path, where, sha256, remedy)
+
+
+def _content(path: Path, where: str, sha256: str, remedy: str) -> Iterator[Finding]:
+    try:
+        found = file_sha256(path)
+    except EdgeclError as error:
+        yield Finding(path=where, problem=str(error), remedy=remedy)
+        return
+    if found != sha256:
+        yield Finding(path=where, problem=f"was changed: its sha256 begins with {found[:12]}, expected {sha256[:12]}", remedy=remedy)
