@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from edgecl.errors import BadInput, BadPictures
 from edgecl.manifest import ClassEntry, KeptPicture, Manifest, allocate_rows
 from edgecl.memory import HOLDOUT_PER_CLASS, Candidate, candidate, is_held_out
-from edgecl.pictures import Picture, Rejected, find, split
+from edgecl.pictures import Picture, Rejected, find
 from edgecl.preprocess import Geometry, decode, to_input
+from edgecl.split import split
 
 CLASS_NAMESPACE = uuid.UUID("5a3b1c52-2f0e-5d0b-9a7e-ed9ec1c1a550")
 
@@ -147,8 +148,8 @@ def _divide(pictures: Sequence[Picture], given: Sequence[Picture], seed: int) ->
         raise BadInput(f"the validation folder has classes that the task does not have: {strangers[:5]}. Remove them or teach them.")
     used = {p.sha256 for p in given}
     covered = {p.class_name for p in given}
-    train, validation = split([p for p in pictures if p.class_name not in covered], seed=seed)
-    train = [*train, *(p for p in pictures if p.class_name in covered and p.sha256 not in used)]
+    divided, validation = split([p for p in pictures if p.class_name not in covered], seed=seed)
+    train = [*divided, *(p for p in pictures if p.class_name in covered and p.sha256 not in used)]
     untaught = sorted(names - {p.class_name for p in train})
     if untaught:
         raise BadPictures(f"every picture of {untaught[:5]} is in the validation folder, too; none is left to learn from. Bring others.")
