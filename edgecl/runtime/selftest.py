@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from edgecl.errors import StoreDamaged
+from edgecl.layout import FREE_BIAS
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.decide import softmax
 
@@ -71,12 +72,35 @@ def read_canary(path: Path) -> Canary:
         StoreDamaged: the file is missing, cut short, or holds something else.
     """
     try:
-        arrays = load(path.read_bytes())
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise StoreDamaged(f"the canary {path} cannot be read ({error}). Run: edgecl verify --deep") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreDamaged(f"the canary {path} cannot be read ({error.strerror}). Run: edgecl verify --deep") from error
+    return _parsed(content, str(path))
+
+
+def widened_canary(content: bytes, capacity: int) -> bytes:
+    """The canary file `content` for a head that has grown to `capacity` rows: the new rows are free.
+
+    Raises:
+        StoreDamaged: `content` is not a canary.
+        ValueError: `capacity` is below the rows it has.
+    """
+    canary = _parsed(content, CANARY_FILE)
+    count, rows = canary.logits.shape
+    if capacity < rows:
+        raise ValueError(f"a canary of {rows} rows cannot be widened to {capacity}")
+    free = np.full((count, capacity - rows), FREE_BIAS, np.float32)
+    return write_canary(canary.pictures, np.concatenate([canary.logits, free], axis=1), canary.features)
+
+
+def _parsed(content: bytes, name: str) -> Canary:
+    try:
+        arrays = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise StoreDamaged(f"the canary {name} cannot be read ({error}). Run: edgecl verify --deep") from error
     fault = _fault(arrays)
     if fault:
-        raise StoreDamaged(f"the canary {path} is not one: {fault}. Run: edgecl verify --deep")
+        raise StoreDamaged(f"the canary {name} is not one: {fault}. Run: edgecl verify --deep")
     return Canary(arrays["pictures"], arrays["logits"], arrays["features"])
 
 

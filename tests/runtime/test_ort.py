@@ -10,8 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from edgecl.architecture import Architecture, state_shapes
 from edgecl.errors import BadInput, EdgeclError, MissingExtra, StoreDamaged
+from edgecl.layout import FREE_BIAS, safetensors_bytes, to_deployment
 from edgecl.runtime.ort import BATCH_LIMIT, OrtPredictor
+from edgecl_export.graph import write_graph
 from tests.runtime.tiny import CAPACITY, COLOURS, SIZE, colour_weights, plain, reference, write_version
 
 
@@ -158,6 +161,37 @@ def test_unfit_pictures_are_refused(loaded: OrtPredictor, pictures: Any, met: st
     """The message says what came and what is expected."""
     with pytest.raises(BadInput, match=rf"{met}, but it takes uint8 \[b, 8, 8, 3\]"):
         loaded.infer(pictures)
+
+
+def test_a_version_as_the_graph_writer_makes_it(tmp_path: Path) -> None:
+    """A small ViT in deployment layout: shapes come from the architecture, the free rows stay free, and the pictures differ."""
+    architecture = Architecture(
+        backbone="vit_test_patch8_32",
+        image_size=32,
+        patch_size=8,
+        width=32,
+        depth=2,
+        heads=2,
+        mlp_width=64,
+        norm_eps=1e-6,
+        layer_scale=False,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        interpolation="bicubic",
+        crop_pct=0.9,
+    )
+    random = np.random.default_rng(3)
+    state = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in state_shapes(architecture).items()}
+    weight, bias = np.zeros((CAPACITY, 32), np.float32), np.full(CAPACITY, FREE_BIAS, np.float32)
+    weight[:3], bias[:3] = random.normal(0, 1, (3, 32)), 0
+    (tmp_path / "model.onnx").write_bytes(write_graph(architecture, CAPACITY))
+    (tmp_path / "weights.safetensors").write_bytes(safetensors_bytes(to_deployment(state, weight, bias, architecture)))
+    predictor = OrtPredictor(threads=1)
+    predictor.load(tmp_path)
+    logits, features = predictor.infer(random.integers(0, 256, (2, 32, 32, 3)).astype(np.uint8))
+    np.testing.assert_allclose(logits, features @ weight.T + bias, rtol=1e-5, atol=1e-4)
+    assert (logits[:, 3:] == FREE_BIAS).all()
+    assert not np.allclose(features[0], features[1])
 
 
 def test_infer_needs_a_loaded_version(loaded: OrtPredictor) -> None:

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 from edgecl.errors import StoreDamaged
 from edgecl.runtime.fake import FakePredictor
 from edgecl.runtime.ort import OrtPredictor
-from edgecl.runtime.selftest import CANARY_FILE, read_canary, self_test, write_canary
+from edgecl.runtime.selftest import CANARY_FILE, read_canary, self_test, widened_canary, write_canary
 from tests.runtime.tiny import CAPACITY, FEATURES, SIZE, colour_weights, plain, reference, write_version
 
 ROWS = [0, 1, 2]
@@ -175,6 +175,21 @@ def test_one_class_alone_passes(tmp_path: Path) -> None:
 
     assert self_test(Answering(tmp_path, change(0.9e-3)), tmp_path, [4]).passed
     assert not self_test(Answering(tmp_path, change(1.1e-3)), tmp_path, [4]).passed
+
+
+def test_a_grown_head_gets_a_wider_canary(version: Path, tmp_path: Path) -> None:
+    """The new rows are free, all else stays; a model of the new capacity passes it."""
+    before = read_canary(version / CANARY_FILE)
+    (tmp_path / CANARY_FILE).write_bytes(widened_canary((version / CANARY_FILE).read_bytes(), CAPACITY + 8))
+    after = read_canary(tmp_path / CANARY_FILE)
+    np.testing.assert_array_equal(after.logits[:, :CAPACITY], before.logits)
+    assert (after.logits[:, CAPACITY:] == -1e4).all()
+    np.testing.assert_array_equal(after.pictures, before.pictures)
+    assert self_test(FakePredictor(capacity=CAPACITY + 8), tmp_path, ROWS).passed
+    with pytest.raises(ValueError, match="16 rows cannot be widened to 8"):
+        widened_canary((version / CANARY_FILE).read_bytes(), 8)
+    with pytest.raises(StoreDamaged, match=r"canary\.safetensors cannot be read"):
+        widened_canary(b"noise", 24)
 
 
 class TestWithoutClasses:

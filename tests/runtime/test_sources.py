@@ -1,0 +1,181 @@
+"""What `--source` may name."""
+
+import builtins
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecl.errors import BadInput, MissingExtra, UsageError
+from edgecl.preprocess import UnreadablePicture
+from edgecl.runtime.base import Camera, Frame
+from edgecl.runtime.sources import find_picture_files, open_source
+
+
+def save_picture(path: Path, colour: tuple[int, int, int] = (255, 0, 0), size: tuple[int, int] = (6, 4)) -> Path:
+    """One plain picture, `size` is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def frames_of(camera: Camera) -> list[Frame]:
+    """Read to the end."""
+    frames = []
+    while frame := camera.read():
+        frames.append(frame)
+    return frames
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Three frames of 16 x 32 pixels (h x w): red, green, blue."""
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (32, 16))
+    for channel in range(3):
+        rgb = np.zeros((16, 32, 3), np.uint8)
+        rgb[..., channel] = 255
+        writer.write(np.ascontiguousarray(rgb[..., ::-1]))
+    writer.release()
+    return path
+
+
+class TestFolder:
+    def test_is_read_in_the_order_of_the_paths(self, tmp_path: Path) -> None:
+        """Subfolders too; hidden names and other files are left out, and suffixes may be written in capitals."""
+        for name in ("b.png", "a/z.JPG", "a/b/c.bmp", "c.webp", ".hidden.png", ".git/x.png"):
+            save_picture(tmp_path / name)
+        (tmp_path / "notes.txt").write_text("no picture")
+        assert [path.relative_to(tmp_path).as_posix() for path in find_picture_files(tmp_path)] == [
+            "a/b/c.bmp",
+            "a/z.JPG",
+            "b.png",
+            "c.webp",
+        ]
+
+    def test_each_frame_names_its_file(self, tmp_path: Path) -> None:
+        """Pictures have nothing to do with each other, so each is a source of its own; index counts through the folder."""
+        paths = [save_picture(tmp_path / "a.png", (255, 0, 0)), save_picture(tmp_path / "b.png", (0, 0, 255))]
+        frames = frames_of(open_source(str(tmp_path)))
+        assert [(frame.source, frame.index) for frame in frames] == [(str(paths[0]), 0), (str(paths[1]), 1)]
+        assert [frame.rgb[0, 0].tolist() for frame in frames] == [[255, 0, 0], [0, 0, 255]]
+        assert (frames[0].rgb.shape, frames[0].rgb.dtype) == ((4, 6, 3), np.uint8)
+        assert frames[0].captured_ns <= frames[1].captured_ns
+        assert datetime.fromisoformat(frames[0].wall_time).tzinfo is not None
+
+    def test_an_unreadable_picture_is_reported_and_passed_over(self, tmp_path: Path) -> None:
+        """The next read goes on behind it, and the index keeps its place."""
+        save_picture(tmp_path / "a.png")
+        (tmp_path / "b.png").write_bytes(b"not a picture")
+        save_picture(tmp_path / "c.png")
+        camera = open_source(str(tmp_path))
+        assert camera.read() is not None
+        with pytest.raises(UnreadablePicture, match=r"b\.png: not a picture"):
+            camera.read()
+        last = camera.read()
+        assert last is not None
+        assert last.index == 2
+        assert camera.read() is None
+
+    def test_a_folder_without_pictures_is_refused(self, tmp_path: Path) -> None:
+        """The message names the folder and the suffixes."""
+        (tmp_path / "notes.txt").write_text("no picture")
+        with pytest.raises(BadInput, match=r"holds no picture; expected files ending in \.jpg"):
+            open_source(str(tmp_path))
+
+    def test_a_folder_that_cannot_be_listed_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is not passed over in silence."""
+
+        def closed(path: str) -> Any:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(os, "scandir", closed)
+        with pytest.raises(BadInput, match=r"cannot be listed \(Permission denied\)\. Check its permissions"):
+            open_source(str(tmp_path))
+
+    def test_a_closed_source_has_ended(self, tmp_path: Path) -> None:
+        """Closing twice is fine."""
+        camera = open_source(str(save_picture(tmp_path / "a.png").parent))
+        camera.close()
+        camera.close()
+        assert camera.read() is None
+
+
+def test_one_picture_is_one_frame(tmp_path: Path) -> None:
+    """A file is a source as well."""
+    path = save_picture(tmp_path / "a.jpeg")
+    assert [(frame.source, frame.index) for frame in frames_of(open_source(str(path)))] == [(str(path), 0)]
+
+
+class TestVideo:
+    def test_frames_are_rgb_in_their_order(self, video: Path) -> None:
+        """OpenCV's channel order stays inside."""
+        frames = frames_of(open_source(str(video)))
+        assert [int(frame.rgb.mean(axis=(0, 1)).argmax()) for frame in frames] == [0, 1, 2]
+        assert [(frame.source, frame.index) for frame in frames] == [(str(video), index) for index in range(3)]
+        assert frames[0].rgb.shape == (16, 32, 3)
+        assert frames[0].rgb.flags.c_contiguous
+
+    def test_a_closed_video_has_ended(self, video: Path) -> None:
+        """Closing twice is fine."""
+        camera = open_source(str(video))
+        camera.close()
+        camera.close()
+        assert camera.read() is None
+
+    def test_a_broken_video_is_refused_at_once(self, tmp_path: Path) -> None:
+        """Before anything is read from it."""
+        pytest.importorskip("cv2")
+        (tmp_path / "broken.mp4").write_bytes(b"\0" * 1000)
+        with pytest.raises(BadInput, match=r"broken\.mp4' has no frame that can be read"):
+            open_source(str(tmp_path / "broken.mp4"))
+
+    def test_a_missing_opencv_is_named_with_its_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pictures need none; a video says what to install."""
+        real = builtins.__import__
+
+        def absent(name: str, *rest: Any, **more: Any) -> Any:
+            if name == "cv2":
+                raise ImportError(name)
+            return real(name, *rest, **more)
+
+        monkeypatch.setattr(builtins, "__import__", absent)
+        (tmp_path / "clip.mp4").write_bytes(b"\0")
+        with pytest.raises(MissingExtra, match=r"'opencv-python-headless'.*pip install 'edgecl\[camera\]'"):
+            open_source(str(tmp_path / "clip.mp4"))
+
+
+@pytest.mark.parametrize("text", ["csi://0", "rtsp://10.0.0.1/stream", "http://cam/feed.mjpg", "/dev/video0", "0", "usb-cam://1"])
+def test_cameras_are_not_supported_yet(text: str) -> None:
+    """The message lists what is."""
+    with pytest.raises(UsageError, match=r"is not supported\. Supported now: a folder of pictures .*mp4") as raised:
+        open_source(text)
+    assert repr(text) in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["nowhere", "nowhere/a.jpg", ""])
+def test_a_source_that_does_not_exist_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the text as it was given; an empty one is not the working directory."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="there is no file or folder") as raised:
+        open_source(text)
+    assert repr(text) in str(raised.value)
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    """Neither a picture nor a video."""
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(BadInput, match=r"notes\.txt' is neither a picture nor a video by its suffix"):
+        open_source(str(tmp_path / "notes.txt"))
+
+
+def test_a_folder_may_be_called_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What exists is meant."""
+    monkeypatch.chdir(tmp_path)
+    save_picture(tmp_path / "0" / "a.png")
+    assert len(frames_of(open_source("0"))) == 1
