@@ -10,15 +10,16 @@ ROOT = Path(__file__).parents[1]
 LADDER = (
     "edgecl errors settings architecture manifest",
     "preprocess device merge head lora layout adapter",
-    "pictures backbone memory store runtime",
-    "learner gate calibrate evaluate forget report bundle web demo",
+    "pictures split backbone memory store runtime",
+    # The learner's own parts stand on its rung: start, lesson, augment, training, search, outcome, canary, serve.
+    "learner start lesson augment training search outcome canary serve gate calibrate evaluate forget report bundle web demo",
     "edgecl_export",
     "cli __main__",
 )
 
 # Who may import a package that is heavy or has its own place.
 FENCED = {
-    "torch": "edgecl.lora edgecl.backbone edgecl.learner edgecl.runtime.eager",
+    "torch": "edgecl.lora edgecl.backbone edgecl.learner edgecl.training edgecl.runtime.eager",
     "timm": "edgecl.backbone",
     "onnx": "edgecl_export",
     "onnxruntime": "edgecl.runtime edgecl_export",

@@ -1,0 +1,6 @@
+"""`edgecl demo`: the whole road on drawn pictures."""
+
+
+def demo() -> None:
+    """Walk the whole road on pictures that edgecl draws itself, with an untrained model."""
+    raise NotImplementedError

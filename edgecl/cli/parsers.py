@@ -1,0 +1,37 @@
+"""Numbers on the command line. Their complaints hold the value, which typer's own do not in every release."""
+
+import math
+from collections.abc import Callable
+
+import typer
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `low` up."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise typer.BadParameter(f"{str(text)!r} is not a whole number from {low} up.")
+        return value
+
+    return parse
+
+
+def decimal(low: float, high: float = math.inf) -> Callable[[str], float]:
+    """A parser of numbers from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and math.isfinite(value)):
+            expected = f"from {low:g} up" if math.isinf(high) else f"from {low:g} to {high:g}"
+            raise typer.BadParameter(f"{str(text)!r} is not a number {expected}.")
+        return value
+
+    return parse

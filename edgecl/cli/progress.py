@@ -1,0 +1,64 @@
+"""Progress of long work on stderr: a bar with the remaining time on a terminal, plain lines otherwise."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+PLAIN_INTERVAL_S = 5.0
+
+Progress = Callable[[str, int, int], None]
+"""`progress(stage, done, total)`; a stage ends when `done` reaches `total` or another stage begins."""
+
+
+@contextmanager
+def shown() -> Iterator[Progress]:
+    """A callback that shows how far the body has come."""
+    if sys.stderr.isatty():
+        with _bar() as progress:
+            yield progress
+    else:
+        yield plain(lambda line: print(line, file=sys.stderr, flush=True))
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        shown_stages = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in shown_stages:
+                shown_stages[stage] = bars.add_task(stage, total=total)
+            bars.update(shown_stages[stage], completed=done, total=total)
+
+        yield progress
+
+
+def plain(write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Progress:
+    """A callback that writes a line when a stage begins, then at most every few seconds, and when it ends."""
+    stage_now, begun_s, written_s = "", 0.0, 0.0
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal stage_now, begun_s, written_s
+        now_s = clock()
+        fresh = stage != stage_now
+        if fresh:
+            stage_now, begun_s = stage, now_s
+        if fresh or done >= total or now_s - written_s >= PLAIN_INTERVAL_S:
+            written_s = now_s
+            write(f"{stage}: {done} of {total}{_left(done, total, now_s - begun_s)}")
+
+    return progress
+
+
+def _left(done: int, total: int, passed_s: float) -> str:
+    # The first steps are the slowest (caches, threads), so an estimate from less than a second would frighten.
+    if done <= 0 or done >= total or passed_s < 1.0:
+        return ""
+    left_s = passed_s * (total - done) / done
+    return f", about {left_s:.0f} s left" if left_s < 90 else f", about {left_s / 60:.0f} min left"
