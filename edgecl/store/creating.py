@@ -25,7 +25,8 @@ from edgecl.store.settings import SETTINGS_FILE, Settings, settings_text
 from edgecl.store.state import STATE_FILE, fresh_state
 
 BASE_FILE = "base.safetensors"
-FOLDERS = ("adapters", "memory", "versions", "exports", "engines", "tmp")
+FOLDERS = ("adapters", "memory", "versions")
+MADE_WHEN_NEEDED = ("exports", "engines", "tmp")  # copies that leave out empty folders lose them, and nothing is lost
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def empty_place(root: Path) -> Iterator[Path]:
     try:
         with os_errors(f"creating {root.name}"):
             building.mkdir()
-            for name in FOLDERS:
+            for name in (*FOLDERS, *MADE_WHEN_NEEDED):
                 (building / name).mkdir()
         yield building
         refuse_occupied(root)

@@ -25,12 +25,12 @@ def check_file_system(folder: Path) -> None:
     probe = folder / f".edgecl-probe-{uuid.uuid4().hex[:12]}"
     link, fresh, lock = probe / "link", probe / "fresh", probe / "lock"
     try:
-        probe.mkdir()
+        os.mkdir(probe)
     except OSError as error:
         raise explained(error, f"writing into {folder}") from error
     try:
-        link.symlink_to("one")
-        fresh.symlink_to("two")
+        os.symlink("one", link)
+        os.symlink("two", fresh)
         os.replace(fresh, link)
         if os.readlink(link) != "two":
             raise _unfit(folder, "a rename did not replace a symbolic link")

@@ -64,17 +64,20 @@ def purge(store: Store, pictures: Collection[str], *, dry_run: bool = False) -> 
         return _purge(store, set(pictures), _Remover(store, dry_run=False))
 
 
-def protected(store: Store) -> set[int]:
-    """Versions that gc never touches: current, good and their parents; the newest one while nothing is current."""
-    numbers = store.numbers()
-    pointed = {number for number in (store.current, store.good) if number is not None}
-    if store.current is None and numbers:
-        pointed.add(numbers[-1])
+def protected(store: Store, doomed: Collection[int] = ()) -> set[int]:
+    """Versions that gc never touches: current, good and their parents; the newest one while nothing is current.
+
+    `doomed` are not protected by being good or a parent.
+    """
+    numbers, current, good = store.numbers(), store.current, store.good
+    pointed = set(numbers[-1:]) if current is None else {current}
+    if good is not None and good not in doomed:
+        pointed.add(good)
     missing = pointed - set(numbers)
     if missing:
         raise StoreDamaged(f"current or good points at version {min(missing)}, which is not there. Run: edgecl verify")
-    parents = {store.manifest(number).parent for number in pointed}
-    return (pointed | {parent for parent in parents if parent is not None}) & set(numbers)
+    parents = {store.manifest(number).parent for number in pointed} & (set(numbers) - set(doomed))
+    return pointed | {parent for parent in parents if parent is not None}
 
 
 class _Remover:
@@ -122,25 +125,24 @@ def _purge(store: Store, pictures: set[str], remover: _Remover) -> Report:
         exports = store.root / "exports" / version_folder(number)
         if exports.is_dir():
             remover.folder(exports)
-    return _collect(store, holders, remover)
+    return _collect(store, holders, remover, doomed=holders)
 
 
-def _collect(store: Store, surplus: list[int], remover: _Remover) -> Report:
+def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collection[int] = ()) -> Report:
     stay = [number for number in store.numbers() if number not in surplus]
-    safe = protected(store)
     _reachable(store, stay)  # before anything is removed: raises when a version that stays cannot be read
     removed, dropped = [], []
     for number in surplus:
         with unused(store.folder(number)) as free:
-            if free and number not in protected(store):  # looked up again: somebody may have promoted it since
+            if free and number not in protected(store, doomed):  # looked up again: somebody may have promoted it since
                 remover.folder(store.folder(number))
                 removed.append(number)
             else:
                 stay.append(number)
-    for number in sorted(set(stay) - safe):
+    for number in sorted(set(stay) - protected(store, doomed)):
         weights = store.folder(number) / WEIGHTS_FILE
         with unused(store.folder(number)) as free:
-            if free and weights.is_file() and number not in protected(store):
+            if free and weights.is_file() and number not in protected(store, doomed):
                 remover.file(weights)
                 dropped.append(number)
     adapters, pictures = _reachable(store, stay)

@@ -29,7 +29,7 @@ class LogRow:
     added: tuple[str, ...] = ()  # classes, against the parent; empty when the parent was removed by gc
     removed: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()  # (old, new)
-    accuracy: Mapping[str, float] = field(default_factory=dict)  # what `checks` says, each 0..1
+    accuracy: Mapping[str, float | None] = field(default_factory=dict)  # what `checks` says, each 0..1; None: nothing to measure on
     created: str | None = None  # wall time, may be wrong
     problem: str | None = None  # why the version cannot be read
 
@@ -176,6 +176,11 @@ def successor(store: Store, parent: int, operation: Operation, **changes: Any) -
     return Draft(parent=parent, operation=operation, **{**taken, **changes})
 
 
+def serve_unchecked(store: Store, manifest: Manifest) -> None:
+    """Make a fresh version current if its parent still is."""
+    store.promote(manifest.number, expected=manifest.parent)
+
+
 def rename(store: Store, old: str, new: str) -> Manifest:
     """Give the class `old` the display name `new`, in a new version with the same weights; it becomes current.
 
@@ -194,7 +199,9 @@ def rename(store: Store, old: str, new: str) -> Manifest:
             raise UsageError(f"there is no class {old!r} in version {parent}. The classes are: {known}")
         name = _free_name(manifest, entry, new)
         classes = tuple(dataclasses.replace(other, name=name) if other is entry else other for other in manifest.classes)
-        return _commit(store, successor(store, parent, "rename", classes=classes))
+        renamed = store.commit(successor(store, parent, "rename", classes=classes))
+        serve_unchecked(store, renamed)  # the graph and the weights are the parent's
+        return renamed
 
 
 def _free_name(manifest: Manifest, entry: ClassEntry, new: str) -> str:
@@ -209,11 +216,17 @@ def _free_name(manifest: Manifest, entry: ClassEntry, new: str) -> str:
     return name
 
 
-def grow(store: Store, capacity: int, graph: bytes, canary_of: Callable[[bytes], bytes]) -> Manifest:
+def grow(
+    store: Store,
+    capacity: int,
+    graph: bytes,
+    canary_of: Callable[[bytes], bytes],
+    serve: Callable[[Store, Manifest], object] = serve_unchecked,
+) -> Manifest:
     """Give the head more rows in a new version, which becomes current; the one change that needs a new graph and engine.
 
-    `graph` is `model.onnx` for `capacity` rows; `canary_of` turns the parent's `canary.safetensors` into one with as many logits.
-    It stays staged when somebody moved `current` meanwhile: compare `store.current` with the returned number.
+    `graph` is `model.onnx` for `capacity` rows; `canary_of` turns the parent's `canary.safetensors` into one with as many logits; `serve` checks
+    the new graph and promotes (`edgecl.serve.serve` with a predictor). It stays staged when somebody moved `current` meanwhile: compare `store.current` with the returned number.
 
     Raises:
         UsageError: `capacity` is not larger, or not a multiple of 8.
@@ -232,10 +245,6 @@ def grow(store: Store, capacity: int, graph: bytes, canary_of: Callable[[bytes],
             head_bias=np.concatenate([bias, np.full(more, FREE_BIAS, np.float16)]),
             canary=canary_of(draft.canary),
         )
-        return _commit(store, draft)
-
-
-def _commit(store: Store, draft: Draft) -> Manifest:
-    manifest = store.commit(draft)
-    store.promote(manifest.number, expected=draft.parent)
-    return manifest
+        manifest = store.commit(draft)
+        serve(store, manifest)
+        return manifest

@@ -104,7 +104,7 @@ def learn_draft(store: Store, names: Sequence[str], *, parent: int | None = None
     )
     weight, bias = store.head(parent)
     numbers = np.random.default_rng((seed, parent))
-    weight[rows] = numbers.normal(0, 1, (len(rows), TINY.width)).astype(np.float16)
+    weight[rows] = numbers.normal(0, 1, (len(rows), weight.shape[1])).astype(np.float16)
     bias[rows] = 0.25
     kept = {entry.id: [kept_picture(f"{task}/{entry.name}/{i}", entry.id, task, holdout=i == 0) for i in range(pictures)] for entry in new}
     adapter = random_adapter(seed + parent)

@@ -1,5 +1,6 @@
 """Stores of a tiny backbone."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,16 @@ from edgecl.store import Store
 from tests.store.builders import initialised, learn
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Version 0 (empty) and version 1 (cola, fanta), which is current."""
-    store = initialised(tmp_path / "model")
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once and copied, because every write waits for the disk."""
+    store = initialised(tmp_path_factory.mktemp("template") / "model")
     learn(store, "cola", "fanta")
-    return store
+    return store.root
+
+
+@pytest.fixture
+def store(template: Path, tmp_path: Path) -> Store:
+    """Version 0 (empty) and version 1 (cola, fanta), which is current."""
+    shutil.copytree(template, tmp_path / "model", symlinks=True)
+    return Store.open(tmp_path / "model")

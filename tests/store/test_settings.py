@@ -1,0 +1,69 @@
+"""settings.toml: what a person may edit, and what is said when it does not make sense."""
+
+import pytest
+
+from edgecl.errors import BadSettings, StoreDamaged
+from edgecl.settings import GateSettings, MemorySettings
+from edgecl.store import Settings, Store
+from edgecl.store.settings import settings_text
+
+
+def write(store: Store, text: str) -> None:
+    """Replace settings.toml."""
+    (store.root / "settings.toml").write_text(text)
+
+
+def test_a_new_store_has_what_it_was_created_with(store: Store) -> None:
+    """The file that init writes reads back as the same settings, every key with a comment."""
+    assert store.settings() == Settings()
+    settings = Settings(memory=MemorySettings(per_class=3, budget_mib=0.5), gate=GateSettings(max_drop=0.1, significance=0.01))
+    write(store, settings_text(settings))
+    assert store.settings() == settings
+    assert all("#" in line for line in settings_text(settings).splitlines() if "=" in line)
+
+
+def test_what_is_left_out_has_its_default(store: Store) -> None:
+    """An empty file is all defaults; one key changes one value; a whole number is a fine MiB."""
+    write(store, "")
+    assert store.settings() == Settings()
+    write(store, "[memory]\nbudget_mib = 12\n")
+    assert store.settings() == Settings(memory=MemorySettings(budget_mib=12.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[memory]\nper_class = 0", r"\[memory\] per_class = 0, expected a whole number from 1 to 10000"),
+        ("[memory]\nper_class = 2.5", r"\[memory\] per_class = 2.5, expected a whole number"),
+        ("[memory]\nper_class = true", r"\[memory\] per_class = True, expected a whole number"),
+        ("[memory]\nper_class = 'ten'", r"\[memory\] per_class = 'ten', expected a whole number"),
+        ("[memory]\nbudget_mib = -1", r"\[memory\] budget_mib = -1, expected a number of MiB"),
+        ("[memory]\nbudget_mib = nan", r"\[memory\] budget_mib = nan, expected a number of MiB"),
+        ("[memory]\nbudget = 1", r"\[memory\] budget is unknown, expected one of: per_class, budget_mib"),
+        ("[gate]\nmax_drop = 3", r"\[gate\] max_drop = 3, expected a number from 0 to 1 \(0.03 is 3 points\)"),
+        ("[gate]\nsignificance = inf", r"\[gate\] significance = inf, expected a number from 0 to 1"),
+        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected \[memory\] or \[gate\]"),
+        ("memory = 5", r"memory = 5 stands where the table \[memory\] belongs"),
+        ("[memory\n", "is not TOML: "),
+        ("a = 1\na = 2", "is not TOML: "),
+    ],
+)
+def test_a_bad_value_is_named(store: Store, text: str, message: str) -> None:
+    """File, key, value and expectation stand in the message."""
+    write(store, text)
+    with pytest.raises(BadSettings, match=f"^settings.toml: {message}|^settings.toml {message}"):
+        store.settings()
+
+
+def test_bytes_that_are_no_text(store: Store) -> None:
+    """Not UTF-8 is not TOML."""
+    (store.root / "settings.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadSettings, match=r"settings.toml is not TOML"):
+        store.settings()
+
+
+def test_a_missing_file_is_damage(store: Store) -> None:
+    """Silence is not a choice: an empty file means defaults, no file does not."""
+    (store.root / "settings.toml").unlink()
+    with pytest.raises(StoreDamaged, match=r"settings.toml is missing"):
+        store.settings()
