@@ -1,0 +1,210 @@
+"""Learns the Grocery photos task by task through the command line and prints what is still known after each.
+
+    python benchmarks/grocery.py --split val --order 0          # development
+    python benchmarks/grocery.py --freeze                       # writes the configuration and its hash, to be committed
+    python benchmarks/grocery.py --split test --order 0 1 2     # the one test run; refuses another configuration
+    python benchmarks/grocery.py --split test --order 0 --without 3   # the same without its third task (for benchmarks/forget.py)
+
+Each learn is `python -m edgecl learn` in a process of its own, with its default settings, so seconds and peak memory are what a user
+gets. Training sees `train`, the coefficient and the memory's hold-out see `val`, figures are of `--split`. A finished task is a row of
+`results/grocery.csv`; a run that was stopped goes on behind its last row.
+"""
+
+import argparse
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecl import augment, head
+from edgecl.evaluate import average_incremental_accuracy, evaluate, forgetting
+from edgecl.manifest import canonical_json
+from edgecl.pictures import find
+from edgecl.preprocess import geometry_of
+from edgecl.runtime.ort import OrtPredictor
+from edgecl.settings import DEFAULT_CAPACITY, AdapterShape, LearnSettings, MemorySettings
+from edgecl.store import Store
+
+HERE = Path(__file__).parent
+SHARED = Path(os.environ.get("EDGECL_SHARED") or HERE.parents[1] / "shared")
+DATA = SHARED / "data" / "grocery"
+WEIGHTS = SHARED / "weights" / "vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
+ROWS = HERE / "results" / "grocery.csv"
+FROZEN = HERE / "results" / "grocery-configuration.json"
+TASKS = 9
+FIELDS = [
+    "commit", "configuration", "machine", "seed", "split", "order", "without", "task", "version", "classes", "pictures", "accuracy",
+    *[f"task{i}" for i in range(1, TASKS + 1)], "coefficient", "validation", "holdout_before", "holdout_after", "seconds", "peak_memory_mib",
+]  # fmt: skip
+
+
+def configuration() -> dict[str, Any]:
+    """Everything that learning is set to, as JSON values."""
+    return {
+        "backbone": WEIGHTS.name,
+        "capacity": DEFAULT_CAPACITY,
+        "adapter": dataclasses.asdict(AdapterShape()),
+        "memory": dataclasses.asdict(MemorySettings()),
+        "learn": dataclasses.asdict(LearnSettings()),
+        "head": {"shrinkage": head.SHRINKAGE},
+        "augment": {name: getattr(augment, name) for name in dir(augment) if name.isupper()},
+    }
+
+
+def configuration_hash() -> str:
+    """sha256 of the configuration, its first 16 digits."""
+    return hashlib.sha256(canonical_json(configuration())).hexdigest()[:16]
+
+
+def freeze() -> None:
+    """Write the configuration that the test run will be held to."""
+    FROZEN.write_text(json.dumps({"hash": configuration_hash(), "configuration": configuration()}, indent=1) + "\n")
+    print(f"{FROZEN.name}: {configuration_hash()}; commit it before the test run")
+
+
+def check_frozen() -> None:
+    """The test split is only for the configuration that was committed."""
+    committed = subprocess.run(["git", "show", f"HEAD:benchmarks/results/{FROZEN.name}"], cwd=HERE, capture_output=True, text=True)
+    if committed.returncode or json.loads(committed.stdout)["hash"] != configuration_hash():
+        sys.exit(f"the configuration {configuration_hash()} is not the committed one; run --freeze and commit it first")
+
+
+def edgecl(*arguments: str) -> dict[str, Any]:
+    """One command of the command line with `--json`; its answer."""
+    done = subprocess.run([sys.executable, "-m", "edgecl", *arguments, "--json"], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"edgecl {arguments[0]} ended with exit code {done.returncode}")
+    return dict(json.loads(done.stdout))
+
+
+def folder_of(classes: list[str], split: str, place: Path) -> Path:
+    """A task folder with links to the classes' folders; not every class has pictures in `val`."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for name in classes:
+        if (DATA / split / name).is_dir():
+            (place / name).symlink_to((DATA / split / name).resolve())
+    return place
+
+
+def run(order: int, *, split: str, seed: int, without: int | None, work: Path, tasks: int) -> None:
+    """Learn one order from where it stands; append a row per task."""
+    taught = [names for i, names in enumerate(json.loads((DATA / "tasks.json").read_text())[str(order)], start=1) if i != without]
+    root = work / f"order{order}-seed{seed}{f'-without{without}' if without else ''}"
+    root.mkdir(parents=True, exist_ok=True)
+    model = root / "model"
+    if not model.exists():
+        edgecl("init", str(model), "--backbone", "vit_tiny_patch16_224", "--weights", str(WEIGHTS))
+    store = Store.open(model)
+    pictures = [(p.class_name, p.input) for p in find(DATA / split, geometry_of(store.facts.architecture)).pictures]
+    for index, names in enumerate(taught[:tasks], start=1):
+        if index in store.numbers():
+            continue
+        task, val = folder_of(names, "train", root / f"task{index}"), folder_of(names, "val", root / f"val{index}")
+        learned = edgecl("learn", "--store", str(model), "--task", str(task), "--val", str(val), "--seed", str(seed))
+        row = measure(store, learned, pictures, taught)
+        append({**row, "order": order, "seed": seed, "split": split, "without": without or "", "task": index, **of_learning(learned)})
+
+
+def measure(store: Store, learned: dict[str, Any], pictures: list[Any], taught: list[list[str]]) -> dict[str, Any]:
+    """Accuracy of the learned version on all classes so far, and on each task."""
+    number = int(learned["version"])
+    predictor = OrtPredictor()
+    with store.use(number) as folder:
+        predictor.load(folder)
+        result = evaluate(predictor, pictures, store.manifest(number))
+    row: dict[str, Any] = {
+        "version": number,
+        "classes": len(store.manifest(number).classes),
+        "pictures": result.n,
+        "accuracy": result.accuracy,
+    }
+    for index, names in enumerate(taught, start=1):
+        seen = [result.per_class[name] for name in names if name in result.per_class]
+        if seen:
+            row[f"task{index}"] = sum(c.accuracy * c.n for c in seen) / sum(c.n for c in seen)
+    return row
+
+
+def of_learning(learned: dict[str, Any]) -> dict[str, Any]:
+    """What `learn --json` said."""
+    return {**learned["accuracy"], **{name: learned[name] for name in ("coefficient", "seconds", "peak_memory_mib")}}
+
+
+def append(row: dict[str, Any]) -> None:
+    """Add a row to the committed table."""
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
+    machine = f"{platform.machine()}-{os.cpu_count()}cores"
+    full = {"commit": commit, "configuration": configuration_hash(), "machine": machine, **row}
+    new = not ROWS.exists()
+    with ROWS.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({name: f"{value:.4f}" if isinstance(value, float) else value for name, value in full.items()})
+    print(f"order {row['order']} task {row['task']}: {row['accuracy']:.4f} of {row['pictures']}, {row['seconds']} s", flush=True)
+
+
+def report(split: str, order: int, seed: int) -> float | None:
+    """Print one order's table; returns the final accuracy when all tasks were learned."""
+    with ROWS.open() as file:
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if (row["split"], row["order"], row["seed"], row["without"]) == (split, str(order), str(seed), "")
+        ]
+    rows = [row for row in rows if row["configuration"] == configuration_hash()]
+    print(f"\norder {order}, {split} split, configuration {configuration_hash()}")
+    for row in rows:
+        print(
+            f"  after task {row['task']}: {float(row['accuracy']):.2%} of {row['pictures']}; {row['seconds']} s, {row['peak_memory_mib']} MiB"
+        )
+    if len(rows) < TASKS:
+        return None
+    matrix = np.array([[float(row[f"task{i}"] or "nan") for i in range(1, TASKS + 1)] for row in rows])
+    curve = [float(row["accuracy"]) for row in rows]
+    print(f"  final accuracy {curve[-1]:.2%}, average over tasks {np.mean(curve):.2%}, forgetting {forgetting(matrix):.2%}")
+    print(f"  (task-averaged incremental accuracy {average_incremental_accuracy(matrix):.2%})")
+    print(
+        f"  seconds per task {np.median([float(row['seconds']) for row in rows]):.0f} (median), peak {max(int(row['peak_memory_mib']) for row in rows)} MiB"
+    )
+    return curve[-1]
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--order", type=int, nargs="+", default=[0], choices=[0, 1, 2])
+    parser.add_argument("--split", choices=["val", "test"], default="val")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tasks", type=int, default=TASKS)
+    parser.add_argument("--without", type=int, choices=range(1, TASKS + 1))
+    parser.add_argument("--work", type=Path, default=HERE / "work")
+    parser.add_argument("--freeze", action="store_true")
+    parser.add_argument("--report", action="store_true", help="print the finished rows, learn nothing")
+    arguments = parser.parse_args()
+    if arguments.freeze:
+        freeze()
+        return
+    if arguments.split == "test" and not arguments.report:
+        check_frozen()
+    for order in arguments.order if not arguments.report else []:
+        place = arguments.work / f"{arguments.split}-{configuration_hash()}"
+        run(order, split=arguments.split, seed=arguments.seed, without=arguments.without, work=place, tasks=arguments.tasks)
+    finals = [report(arguments.split, order, arguments.seed) for order in arguments.order]
+    done = [final for final in finals if final is not None]
+    if done:
+        print(f"\nmean final accuracy over {len(done)} orders: {np.mean(done):.2%}")
+
+
+if __name__ == "__main__":
+    main()
