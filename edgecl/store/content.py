@@ -13,7 +13,7 @@ from edgecl.architecture import Architecture, state_shapes
 from edgecl.errors import StoreDamaged
 from edgecl.store.atomic import folder_aside, move_folder, remove_folder, replace_file
 from edgecl.store.names import checked_hash
-from edgecl.store.reading import PICTURE_LIMIT, TENSOR_LIMIT, file_sha256, place, read_arrays, read_bytes, same_shapes
+from edgecl.store.reading import PICTURE_LIMIT, TENSOR_LIMIT, file_sha256, parse_arrays, place, read_bytes, same_shapes
 
 
 def adapter_folder(root: Path, hash: str) -> Path:
@@ -56,23 +56,23 @@ def load_base(path: Path, architecture: Architecture) -> dict[str, NDArray[Any]]
     Raises:
         StoreDamaged: the file is missing or holds something else.
     """
-    arrays = read_arrays(path)
+    arrays = parse_arrays(read_bytes(path, limit=TENSOR_LIMIT), place(path))
     problems = same_shapes(arrays, state_shapes(architecture), np.float32)
     if problems:
         raise StoreDamaged(f"{place(path)}: {'; '.join(problems[:4])}. Restore it from a copy of the store.")
     return arrays
 
 
-def load_head(path: Path, capacity: int, width: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
-    """Weight `[capacity, width]` and bias `[capacity]` of a version.
+def parse_head(data: bytes, where: str, capacity: int, width: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Weight `[capacity, width]` and bias `[capacity]` of the head file `where`.
 
     Raises:
-        StoreDamaged: the file is missing or holds something else.
+        StoreDamaged: it holds something else.
     """
-    arrays = read_arrays(path)
+    arrays = parse_arrays(data, where)
     problems = same_shapes(arrays, {"weight": (capacity, width), "bias": (capacity,)}, np.float16)
     if problems:
-        raise StoreDamaged(f"{place(path)}: {'; '.join(problems)}. Restore it from a copy of the store, or run: edgecl rollback")
+        raise StoreDamaged(f"{where}: {'; '.join(problems)}. Restore it from a copy of the store, or run: edgecl rollback")
     return arrays["weight"], arrays["bias"]
 
 

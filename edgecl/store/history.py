@@ -10,7 +10,6 @@ import numpy as np
 from edgecl.errors import BadInput, EdgeclError, StoreBusy, UsageError
 from edgecl.layout import FREE_BIAS
 from edgecl.manifest import BACKGROUND, ClassEntry, Manifest, Operation, normal_name
-from edgecl.store.reading import JSON_LIMIT, TENSOR_LIMIT, read_bytes
 from edgecl.store.store import Store
 from edgecl.store.versions import CANARY_FILE, GRAPH_FILE, WEIGHTS_FILE, Draft
 
@@ -152,7 +151,7 @@ def rollback(store: Store, number: int | None = None) -> int:
 
 def successor(store: Store, parent: int, operation: Operation, **changes: Any) -> Draft:
     """A draft that takes everything from version `parent` but `changes` (fields of `Draft`); `checks` and `run` start empty."""
-    manifest, folder = store.manifest(parent), store.folder(parent)
+    manifest = store.manifest(parent)
     weight, bias = store.head(parent)
     taken: dict[str, Any] = {
         "task": None,
@@ -169,8 +168,8 @@ def successor(store: Store, parent: int, operation: Operation, **changes: Any) -
         "memory": store.memory(parent),
         "new_pictures": {},
         "new_adapters": {},
-        "graph": read_bytes(folder / GRAPH_FILE, limit=JSON_LIMIT),
-        "canary": read_bytes(folder / CANARY_FILE, limit=TENSOR_LIMIT),
+        "graph": store.file(parent, GRAPH_FILE),
+        "canary": store.file(parent, CANARY_FILE),
         "run": {},
     }
     return Draft(parent=parent, operation=operation, **{**taken, **changes})

@@ -49,15 +49,24 @@ def read_json(path: Path, *, format: str | None = None) -> dict[str, Any]:
     Raises:
         StoreDamaged: missing, not a JSON object, or of another format.
     """
-    data = read_bytes(path, limit=JSON_LIMIT)
+    value = parse_json(read_bytes(path, limit=JSON_LIMIT), place(path))
+    if format is not None:
+        check_format(value.get("format"), format, place(path))
+    return value
+
+
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """The JSON object that the file `where` holds.
+
+    Raises:
+        StoreDamaged: it holds something else.
+    """
     try:
         value = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise StoreDamaged(f"{place(path)} is not JSON ({error}). Run: edgecl verify") from error
+        raise StoreDamaged(f"{where} is not JSON ({error}). Run: edgecl verify") from error
     if not isinstance(value, dict):
-        raise StoreDamaged(f"{place(path)} holds a {type(value).__name__}, not a JSON object. Run: edgecl verify")
-    if format is not None:
-        check_format(value.get("format"), format, place(path))
+        raise StoreDamaged(f"{where} holds a {type(value).__name__}, not a JSON object. Run: edgecl verify")
     return value
 
 
@@ -75,17 +84,16 @@ def check_format(found: object, expected: str, where: str) -> None:
     raise StoreDamaged(f"{where} has the format {found!r}, expected {expected!r}. Run: edgecl verify")
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All tensors of a safetensors file.
+def parse_arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
+    """All tensors of the safetensors file `where`.
 
     Raises:
-        StoreDamaged: missing, or not a safetensors file.
+        StoreDamaged: it is not a safetensors file.
     """
-    data = read_bytes(path, limit=TENSOR_LIMIT)
     try:
         return dict(load(data))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise StoreDamaged(f"{place(path)} is not a safetensors file ({error}). Run: edgecl verify --deep") from error
+        raise StoreDamaged(f"{where} is not a safetensors file ({error}). Run: edgecl verify --deep") from error
 
 
 def same_shapes(arrays: dict[str, NDArray[Any]], shapes: dict[str, tuple[int, ...]], dtype: type[np.generic]) -> list[str]:

@@ -17,13 +17,13 @@ from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, m
 from edgecl.merge import Coefficients, merge
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
 from edgecl.store.atomic import folder_aside, move_folder, os_errors, replace_file, sweep
-from edgecl.store.content import keep_adapter, keep_picture, load_adapter, load_base, load_head, load_picture, picture_path
+from edgecl.store.content import keep_adapter, keep_picture, load_adapter, load_base, load_picture, parse_head, picture_path
 from edgecl.store.creating import BASE_FILE, empty_place, write_facts
 from edgecl.store.facts import FACTS_FILE, Facts, read_facts
 from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
 from edgecl.store.pointers import read_pointer, write_pointer
-from edgecl.store.reading import file_sha256, place, read_json
+from edgecl.store.reading import TENSOR_LIMIT, file_sha256, parse_json, place, read_bytes, read_json
 from edgecl.store.settings import Settings, read_settings
 from edgecl.store.state import read_state, write_state
 from edgecl.store.versions import (
@@ -164,13 +164,27 @@ class Store:
         path = self.folder(number) / RUN_FILE
         return read_json(path, format=RUN_FORMAT) if path.exists() else {}
 
+    def file(self, number: int, name: str) -> bytes:
+        """The content of a file that the manifest of version `number` lists, checked against its hash.
+
+        Raises:
+            UsageError: there is no such version.
+            StoreDamaged: the file is missing or was changed.
+        """
+        path, entry = self.folder(number) / name, self.manifest(number).files.get(name)
+        data = read_bytes(path, limit=TENSOR_LIMIT)
+        if entry is None or hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise StoreDamaged(f"{place(path)} was changed. Restore it from a copy of the store, or run: edgecl rollback")
+        return data
+
     def head(self, number: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
         """Weight `[capacity, d]` and bias `[capacity]` of version `number`."""
-        return load_head(self.folder(number) / HEAD_FILE, self.manifest(number).capacity, self.facts.architecture.width)
+        data = self.file(number, HEAD_FILE)
+        return parse_head(data, f"{version_folder(number)}/{HEAD_FILE}", self.manifest(number).capacity, self.facts.architecture.width)
 
     def memory(self, number: int) -> tuple[KeptPicture, ...]:
         """The memory's index as version `number` has it."""
-        return memory_from_json(read_json(self.folder(number) / MEMORY_FILE))
+        return memory_from_json(parse_json(self.file(number, MEMORY_FILE), f"{version_folder(number)}/{MEMORY_FILE}"))
 
     def picture(self, hash: str) -> bytes:
         """The JPEG of a kept picture.

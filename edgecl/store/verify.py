@@ -43,7 +43,7 @@ def verify(store: Store, *, deep: bool = False, progress: Callable[[int, int], N
 
     `progress` is called with (versions checked, versions) as it goes. Only a store that cannot even be listed raises.
     """
-    findings = [*_top(store, deep), *_pointers(store)]
+    findings = [*_pointers(store), *_top(store, deep)]
     numbers = store.numbers()
     pictures: set[str] = set()
     adapters: set[str] = set()
@@ -54,7 +54,10 @@ def verify(store: Store, *, deep: bool = False, progress: Callable[[int, int], N
     findings += _shared(store, deep, pictures, adapters)
     if progress is not None:
         progress(len(numbers), len(numbers))
-    return findings
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        first.setdefault(finding.path, finding)
+    return list(first.values())
 
 
 def _top(store: Store, deep: bool) -> Iterator[Finding]:

@@ -384,6 +384,15 @@ def test_a_changed_picture_or_adapter_is_refused(store: Store) -> None:
         store.adapters(recipe)
 
 
+@pytest.mark.parametrize(("name", "read"), [("head.safetensors", "head"), ("memory.json", "memory")])
+def test_what_is_learned_from_is_checked(store: Store, name: str, read: str) -> None:
+    """Head and memory index are compared with the manifest before anybody builds on them."""
+    path = store.folder(1) / name
+    path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
+    with pytest.raises(StoreDamaged, match=f"000001/{name} was changed. Restore it from a copy of the store"):
+        getattr(store, read)(1)
+
+
 def test_use_serves_current_with_weights(store: Store) -> None:
     """`use` hands out the folder of `current`, with weights even when they were dropped."""
     (store.folder(1) / "weights.safetensors").unlink()

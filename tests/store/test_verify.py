@@ -52,7 +52,7 @@ def test_one_changed_bit_in_any_file_is_found(store: Store) -> None:
         flip(path)
         name = str(path.relative_to(store.root))
         name = name.rpartition("/")[0] if name.startswith("adapters/") else name
-        assert name in damaged(store), name
+        assert damaged(store).count(name) == 1, name
         path.write_bytes(whole)
         checked += 1
     assert checked == 1 + 3 * 7 + 2 * 2 + 9
