@@ -4,6 +4,7 @@ Replay pictures are chosen by herding, holdout pictures at random: a herded pict
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from edgecl.errors import BadInput
 from edgecl.manifest import KeptPicture, Role
-from edgecl.preprocess import Rgb, encode_jpeg, hamming
+from edgecl.preprocess import Rgb, alike, encode_jpeg
 
 HOLDOUT_PER_CLASS = 2
-NEAR = 2  # bits of 64 in which a perceptual hash may differ from a held-out picture's and still count as the same picture
+NEAR = 4  # bits of 64 in which a copy of a held-out picture may differ: half its size or JPEG quality 40 changes 3 at most
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ def candidate(rgb: Rgb, *, class_id: str, role: Role, task: str, source: str, ph
 def herd(features: NDArray[Any], count: int) -> list[int]:
     """The first `count` of `features [n, d]` in herding order: each choice brings the mean of the chosen nearest to the mean of all.
 
-    Rebuffi et al. 2017 (iCaRL, arXiv 1611.07725), algorithm 4, on L2-normalised features; ties go to the lower index.
+    Rebuffi et al. 2017 (iCaRL, arXiv 1611.07725), eq. 4, on L2-normalised features; ties go to the lower index.
     """
     if len(features) == 0:
         return []
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    unit = features.astype(np.float64)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
     mean, total = unit.mean(axis=0), np.zeros(unit.shape[1])
     chosen: list[int] = []
     free = np.ones(len(unit), dtype=bool)
@@ -58,7 +60,7 @@ def herd(features: NDArray[Any], count: int) -> list[int]:
 def is_held_out(sha256: str, phash: int, memory: Iterable[KeptPicture], class_id: str) -> bool:
     """Whether a new picture is one of the class's holdout pictures, or as good as one: it must not be trained on."""
     return any(
-        kept.role == "holdout" and kept.class_id == class_id and (kept.source == sha256 or hamming(int(kept.phash, 16), phash) <= NEAR)
+        kept.role == "holdout" and kept.class_id == class_id and (kept.source == sha256 or alike(int(kept.phash, 16), phash, within=NEAR))
         for kept in memory
     )
 
@@ -82,35 +84,37 @@ def refill(
 
     Raises:
         BadInput: `per_class` below 3, or a budget that cannot hold one replay picture and the holdout pictures of each class.
+        KeyError: a picture that has to be herded is not in `features`.
     """
     if per_class <= HOLDOUT_PER_CLASS:
         raise BadInput(
             f"memory.per_class is {per_class}, but {HOLDOUT_PER_CLASS} of them are held out for checking; give at least {HOLDOUT_PER_CLASS + 1}"
         )
-    classes = dict.fromkeys([*(kept.class_id for kept in old), *(item.kept.class_id for item in new)])
+    fresh = [item.kept for item in new]
+    # Who comes first keeps a picture that comes twice. An old holdout picture so never becomes one to train on, and one that was
+    # trained on never becomes holdout; of the new ones, holdout goes first.
+    pictures = _distinct([*_by_role(old), *_by_role(fresh)])
+    reherded = {kept.class_id for kept in fresh if kept.role == "replay"}
     index: list[list[KeptPicture]] = []
-    for class_id in classes:
-        mine = [kept for kept in old if kept.class_id == class_id]
-        fresh = [item.kept for item in new if item.kept.class_id == class_id]
-        index.append(_of_class(mine, fresh, features, per_class - HOLDOUT_PER_CLASS))
+    for class_id in dict.fromkeys(kept.class_id for kept in (*old, *fresh)):
+        mine = [kept for kept in pictures if kept.class_id == class_id]
+        holdout = [kept for kept in mine if kept.role == "holdout"][:HOLDOUT_PER_CLASS]
+        replay = [kept for kept in mine if kept.role == "replay"]
+        quota = per_class - HOLDOUT_PER_CLASS
+        if class_id in reherded and replay:
+            replay = [replay[i] for i in herd(np.stack([features[kept.hash] for kept in replay]), quota)]
+        index.append([*holdout, *replay[:quota]])
     _fit(index, budget_bytes)
     return tuple(kept for pictures in index for kept in pictures)
 
 
-def _of_class(
-    mine: Sequence[KeptPicture], fresh: Sequence[KeptPicture], features: Mapping[str, NDArray[Any]], quota: int
-) -> list[KeptPicture]:
-    holdout = _distinct([kept for kept in (*mine, *fresh) if kept.role == "holdout"], ())[:HOLDOUT_PER_CLASS]
-    replay = _distinct([kept for kept in (*mine, *fresh) if kept.role == "replay"], holdout)
-    if any(kept.role == "replay" for kept in fresh):
-        order = herd(np.stack([features[kept.hash] for kept in replay]), quota) if replay else []
-        replay = [replay[i] for i in order]
-    return [*holdout, *replay[:quota]]
+def _by_role(pictures: Iterable[KeptPicture]) -> list[KeptPicture]:
+    return sorted(pictures, key=lambda kept: kept.role)  # "holdout" before "replay", otherwise as they came
 
 
-def _distinct(pictures: Iterable[KeptPicture], beside: Iterable[KeptPicture]) -> list[KeptPicture]:
-    """Each content once, and none that stands in `beside`."""
-    seen = {value for kept in beside for value in (kept.hash, kept.source)}
+def _distinct(pictures: Iterable[KeptPicture]) -> list[KeptPicture]:
+    """Each content once: neither a kept JPEG nor the file that it was made from comes twice, not even for two classes."""
+    seen: set[str] = set()
     distinct = []
     for kept in pictures:
         if kept.hash not in seen and kept.source not in seen:
@@ -120,14 +124,14 @@ def _distinct(pictures: Iterable[KeptPicture], beside: Iterable[KeptPicture]) ->
 
 
 def _fit(index: list[list[KeptPicture]], budget_bytes: int) -> None:
-    """Drop replay pictures until the budget holds; of equally full classes the one with more bytes gives first."""
+    """Drop replay pictures until the budget holds; of equally full classes the one with more bytes gives first, then the older one."""
     total = sum(kept.bytes for pictures in index for kept in pictures)
     while total > budget_bytes:
         able = [pictures for pictures in index if sum(kept.role == "replay" for kept in pictures) > 1]
         if not able:
             raise BadInput(
-                f"the memory needs at least {total / 2**20:.1f} MiB for {len(index)} classes, but memory.budget_mib allows "
-                f"{budget_bytes / 2**20:.1f}. Raise it in settings.toml."
+                f"the memory needs at least {total} bytes for {len(index)} classes, but memory.budget_mib allows {budget_bytes}. "
+                f"Set memory.budget_mib to {math.ceil(total / 2**20 * 10) / 10} or more in settings.toml."
             )
         fullest = max(able, key=lambda pictures: (len(pictures), sum(kept.bytes for kept in pictures)))
         total -= fullest.pop().bytes

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgecl.errors import BadInput, BadPictures
 from edgecl.manifest import BACKGROUND, normal_name
-from edgecl.preprocess import Geometry, UnreadablePicture, decode, perceptual_hash, shrink, to_input
+from edgecl.preprocess import Geometry, UnreadablePicture, capture_time, decode, perceptual_hash, read_file, shrink, to_input
 from edgecl.settings import PIXEL_LIMIT
 
 IGNORED = {"thumbs.db", "desktop.ini"}
@@ -62,23 +61,24 @@ def find(
 ) -> TaskPictures:
     """Read every picture below the class folders of `folder`.
 
-    A class is a first-level folder; what lies deeper in it belongs to it. Hidden files are ignored. A file that cannot be used is
-    listed with its reason and the rest goes on.
+    A class is a first-level folder; what lies deeper in it belongs to it, and links to folders are followed. Hidden files are
+    ignored. A file that cannot be used is listed with its reason and the rest goes on.
 
     Raises:
         BadPictures: there is no such folder, no class in it, two classes differ only by case, or no picture is usable.
     """
     classes = _class_folders(folder)
-    rejected = [Rejected(entry.name, "not inside a class folder") for entry in _visible(folder) if not entry.is_dir()]
-    files = [(path, name) for name, entry in classes.items() for path in _files(entry)]
-    read: list[Picture | Rejected] = []
-    with ThreadPoolExecutor(DECODERS) as pool:
-        for done, result in enumerate(pool.map(lambda item: _read(item[0], item[1], folder, geometry, pixel_limit), files), start=1):
-            read.append(result)
-            progress(done, len(files))
+    rejected = [Rejected(entry.name, "not inside a class folder") for entry in _visible(folder) if not os.path.isdir(entry)]
+    files: list[tuple[str, Path]] = []
+    for name, entry in classes.items():
+        found, unlisted = _files(entry, folder, (folder.resolve(),))
+        files += [(name, path) for path in found]
+        rejected += unlisted
+    read = _read_all(files, folder, geometry, pixel_limit, progress)
     rejected += [item for item in read if isinstance(item, Rejected)]
     pictures, doubled = _deduplicated([item for item in read if isinstance(item, Picture)], folder)
     rejected += doubled
+    rejected.sort(key=lambda item: item.path)
     if not pictures:
         reasons = "; ".join(f"{item.path}: {item.reason}" for item in rejected[:5])
         raise BadPictures(
@@ -93,8 +93,9 @@ def _class_folders(folder: Path) -> dict[str, Path]:
         found = "is a file" if folder.exists() else "does not exist"
         raise BadPictures(f"the task folder {folder} {found}. Expected a folder with one folder of pictures per class.")
     classes: dict[str, Path] = {}
+    folded: dict[str, Path] = {}
     for entry in _visible(folder):
-        if not entry.is_dir():
+        if not os.path.isdir(entry):
             continue
         if entry.name.startswith("_") and entry.name != BACKGROUND:
             raise BadPictures(f"the folder {entry.name!r} begins with an underscore; only {BACKGROUND!r} may. Rename it.")
@@ -102,12 +103,11 @@ def _class_folders(folder: Path) -> dict[str, Path]:
             name = normal_name(entry.name)
         except BadInput as error:
             raise BadPictures(str(error)) from None
+        other = folded.setdefault(name.casefold(), entry)
+        if other != entry:
+            how = "only by case" if normal_name(other.name) != name else "only by spaces or by how accents are written"
+            raise BadPictures(f"the class folders {other.name!r} and {entry.name!r} differ {how}. Rename one of them, or join them.")
         classes[name] = entry
-    folded: dict[str, str] = {}
-    for name in classes:
-        other = folded.setdefault(name.casefold(), name)
-        if other != name:
-            raise BadPictures(f"the classes {other!r} and {name!r} differ only by case. Rename one of the folders, or join them.")
     if not classes:
         loose = any(entry.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp") for entry in _visible(folder))
         hint = "It holds pictures directly: put them into a folder named after their class." if loose else "It holds no folder."
@@ -116,32 +116,66 @@ def _class_folders(folder: Path) -> dict[str, Path]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name.lower() not in IGNORED]
-    return sorted(entries, key=lambda entry: unicodedata.normalize("NFC", entry.name))
+    """The entries of a folder, sorted, without those that systems leave behind."""
+    try:
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name.lower() not in IGNORED]
+    except OSError as error:
+        raise BadPictures(f"the folder {folder} cannot be listed ({error.strerror}). Check its permissions.") from error
+    return sorted(entries, key=lambda entry: (unicodedata.normalize("NFC", entry.name), entry.name))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Every visible file below a class folder, sorted; links to folders inside it are not followed, so there is no way round in circles."""
-    for entry in _visible(folder):
-        if entry.is_dir():
-            if not entry.is_symlink():
-                yield from _files(entry)
+def _files(folder: Path, root: Path, above: tuple[Path, ...]) -> tuple[list[Path], list[Rejected]]:
+    """Every visible file below a class folder, sorted, and the folders that could not be entered; `above` are the ones around it."""
+    files: list[Path] = []
+    rejected: list[Rejected] = []
+    here = folder.resolve()
+    if here in above:
+        return [], [Rejected(os.path.relpath(folder, root), "a link to a folder that contains it")]
+    try:
+        entries = _visible(folder)
+    except BadPictures as error:
+        return [], [Rejected(os.path.relpath(folder, root), str(error))]
+    for entry in entries:
+        if os.path.isdir(entry):  # unlike Path.is_dir, never raises
+            deeper, unlisted = _files(entry, root, (*above, here))
+            files += deeper
+            rejected += unlisted
         else:
-            yield entry
+            files.append(entry)
+    return files, rejected
 
 
-def _read(path: Path, class_name: str, folder: Path, geometry: Geometry, pixel_limit: int) -> Picture | Rejected:
+def _read_all(
+    files: list[tuple[str, Path]], folder: Path, geometry: Geometry, pixel_limit: int, progress: Callable[[int, int], None]
+) -> list[Picture | Rejected]:
+    """Decode by a few threads; the results stand in the order of the files."""
+    read: list[Picture | Rejected] = []
+    pool = ThreadPoolExecutor(DECODERS)
+    try:
+        for result in pool.map(lambda item: _read(item[0], item[1], folder, geometry, pixel_limit), files):
+            read.append(result)
+            progress(len(read), len(files))
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever interrupts does not wait for the rest of the folder
+    return read
+
+
+def _read(class_name: str, path: Path, folder: Path, geometry: Geometry, pixel_limit: int) -> Picture | Rejected:
     place = os.path.relpath(path, folder)
     try:
-        data = path.read_bytes() if path.is_file() else b""
+        data = read_file(path)
         rgb = decode(data, pixel_limit=pixel_limit)
     except UnreadablePicture as error:
         return Rejected(place, str(error))
-    except OSError as error:
-        return Rejected(place, f"cannot be read ({error.strerror})")
-    kept = shrink(rgb, geometry.keep_short)
-    sha256 = hashlib.sha256(data).hexdigest()
-    return Picture(path, class_name, sha256, perceptual_hash(rgb), capture_time(data), kept, to_input(rgb, geometry))
+    return Picture(
+        path=path,
+        class_name=class_name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        phash=perceptual_hash(rgb),
+        captured=capture_time(data),
+        rgb=shrink(rgb, geometry.keep_short),
+        input=to_input(rgb, geometry),
+    )
 
 
 def _deduplicated(pictures: list[Picture], folder: Path) -> tuple[list[Picture], list[Rejected]]:
@@ -172,18 +206,3 @@ def _warnings(classes: dict[str, Path], pictures: list[Picture]) -> Iterator[str
             yield f"the class {name!r} has no usable picture and is left out"
         elif count == 1:
             yield f"the class {name!r} has a single picture; it cannot be validated. A dozen from different sides serve better"
-
-
-def capture_time(data: bytes) -> float | None:
-    """EXIF's DateTimeOriginal with its fraction, in seconds; None where a picture does not say."""
-    import io
-    from datetime import datetime, timezone
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            exif = image.getexif().get_ifd(0x8769)
-        moment = datetime.strptime(str(exif[0x9003]).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=timezone.utc)
-        fraction = str(exif.get(0x9291, "0")).strip("\0 ")
-        return moment.timestamp() + (float(f"0.{fraction}") if fraction.isdigit() else 0.0)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -3,15 +3,21 @@
 bytes -> decode -> rgb uint8 [h, w, 3] -> to_input -> uint8 [size, size, 3]
 """
 
+import contextlib
 import io
+import re
+import struct
+import threading
 import warnings
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from edgecl.architecture import Architecture
 from edgecl.errors import BadInput
@@ -20,6 +26,18 @@ from edgecl.settings import PIXEL_LIMIT
 Rgb = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+NARROWEST = 100  # how many times longer than wide a picture may be; beyond it a resize alone would fill the memory of a board
+TELLING = 10  # bits of each kind that a perceptual hash needs; 2,640 photos of shop shelves had 13 or more
+
+# What Pillow lets through when a file is damaged, apart from its own UnidentifiedImageError (an OSError).
+DAMAGE = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError),
+    *(OverflowError, ZeroDivisionError, AssertionError, MemoryError, struct.error, zlib.error),
+)
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF....WEBP", b"BM")
+FOREIGN = {b"GIF8": "GIF", b"II\\*\0": "TIFF", b"MM\0\\*": "TIFF", b"....ftyp(hei|mif|msf)": "HEIC", b"....ftypavi": "AVIF", b"%PDF": "PDF"}
+
+EXIF_ORIENTATION, EXIF_IFD, EXIF_TAKEN, EXIF_TAKEN_FRACTION = 0x0112, 0x8769, 0x9003, 0x9291
 
 
 class UnreadablePicture(BadInput):
@@ -52,49 +70,137 @@ def decode(source: bytes | Path, *, pixel_limit: int = PIXEL_LIMIT) -> Rgb:
     animation the first frame is taken.
 
     Raises:
-        UnreadablePicture: empty, truncated, not a picture, or over the pixel limit (found before anything is decoded).
+        UnreadablePicture: empty, truncated, damaged, not a picture, or over the pixel limit (found before anything is decoded).
     """
-    data = source if isinstance(source, bytes) else _read(source)
+    data = source if isinstance(source, bytes) else read_file(source)
     if not data:
         raise UnreadablePicture("empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large pictures; the pixel limit decides here
+    with _quiet:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_pixels(image, pixel_limit)
-                return _upright_rgb(image)
-        except UnidentifiedImageError:
-            raise UnreadablePicture("not a picture (jpg, png, webp or bmp)") from None
-        except Image.DecompressionBombError:
-            raise UnreadablePicture(f"over the pixel limit: at most {pixel_limit / 1e6:.0f} million pixels") from None
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-            raise UnreadablePicture(f"truncated or damaged ({error})") from None
+                _check_size(image.width, image.height, pixel_limit)
+                image.load()
+                return np.ascontiguousarray(_turned(_rgb(image), _orientation(image)))
+        except Image.DecompressionBombError as error:  # Pillow's own limit, which it checks first, lies at 179 million pixels
+            pixels = int(re.findall(r"\d+", str(error))[0])
+            raise UnreadablePicture(_over(pixels, pixel_limit)) from None
+        except DAMAGE as error:
+            raise UnreadablePicture(_reason(data, error)) from None
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A picture file's bytes; only the first of a file that is no picture, for that may be a video of any length.
+
+    Raises:
+        UnreadablePicture: missing, a folder, a pipe or a device, or not readable.
+    """
     try:
-        return path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise UnreadablePicture("not a file")  # reading a pipe may never end
+        with path.open("rb") as file:
+            start = file.read(16)
+            return start + file.read() if _begins(start, BEGINNINGS) else start
     except OSError as error:
         raise UnreadablePicture(f"cannot be read ({error.strerror})") from None
 
 
-def _check_pixels(image: Image.Image, limit: int) -> None:
-    pixels = image.width * image.height
-    if pixels > limit:
-        raise UnreadablePicture(f"over the pixel limit: {pixels / 1e6:.0f} million pixels, at most {limit / 1e6:.0f} million")
+def _begins(data: bytes, beginnings: Iterable[bytes]) -> bool:
+    return any(re.match(beginning, data, re.DOTALL) for beginning in beginnings)
 
 
-def _upright_rgb(image: Image.Image) -> Rgb:
-    image.load()
-    upright: Any = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16 bit; Pillow's own conversion clips instead of scaling
-        grey = np.asarray(upright).astype(np.int64)
-        return np.repeat((np.clip(grey, 0, 65535) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
-        coloured = upright.convert("RGBA")
+def _over(pixels: int, limit: int) -> str:
+    return f"over the pixel limit: {pixels / 1e6:.0f} million pixels, at most {limit / 1e6:.0f} million"
+
+
+def _check_size(w: int, h: int, limit: int) -> None:
+    if w * h > limit:
+        raise UnreadablePicture(_over(w * h, limit))
+    if max(w, h) > NARROWEST * min(w, h):
+        raise UnreadablePicture(f"too narrow: {w} x {h} pixels, at most {NARROWEST} times as long as wide")
+
+
+def _reason(data: bytes, error: BaseException) -> str:
+    """What is wrong with a file that Pillow could not read, from its first bytes and from what Pillow said."""
+    for beginning, name in FOREIGN.items():
+        if _begins(data, (beginning,)):
+            return f"{name}, not one of jpg, png, webp and bmp; convert it"
+    if not _begins(data, BEGINNINGS):
+        return "not a picture (jpg, png, webp or bmp)"
+    webp_bytes = int.from_bytes(data[4:8], "little") + 8 if data[:4] == b"RIFF" else 0
+    if len(data) < webp_bytes or "truncated" in str(error).lower():
+        return "truncated"
+    if isinstance(error, UnidentifiedImageError):  # its message names a Python object
+        return "truncated or damaged"
+    return f"damaged ({str(error) or type(error).__name__})"
+
+
+def _rgb(image: Image.Image) -> Rgb:
+    """The loaded picture as `[h, w, 3]`, not yet turned."""
+    if image.mode.startswith("I"):  # 16 bit grey; Pillow's own conversion clips instead of scaling
+        grey = (np.clip(np.asarray(image), 0, 65535).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        coloured = image.convert("RGBA")
         white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
-        upright = Image.alpha_composite(white, coloured)
-    return np.array(upright.convert("RGB"))
+        return np.array(Image.alpha_composite(white, coloured).convert("RGB"))
+    return np.array(image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's 1 to 8; 1, upright, where the EXIF block does not say or cannot be read: its pixels are none the worse for it."""
+    try:
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except DAMAGE:
+        return 1
+
+
+def _turned(rgb: Rgb, orientation: int) -> Rgb:
+    """A view of `rgb` as EXIF wants it shown; an orientation that does not exist changes nothing."""
+    if orientation in (5, 6, 7, 8):
+        rgb = rgb.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        rgb = rgb[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        rgb = rgb[::-1]
+    return rgb
+
+
+class _Quiet:
+    """Pillow's warnings are off while at least one thread decodes. `warnings.catch_warnings` alone is not safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.close()
+
+
+_quiet = _Quiet()
+
+
+def capture_time(data: bytes) -> float | None:
+    """EXIF's DateTimeOriginal with its fraction, in seconds since 1970 of the camera's own clock; None where a picture does not say."""
+    with _quiet:
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                exif = image.getexif().get_ifd(EXIF_IFD)
+            taken = datetime.strptime(str(exif[EXIF_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=timezone.utc)
+            fraction = str(exif.get(EXIF_TAKEN_FRACTION, "")).strip("\0 ")
+        except (*DAMAGE, Image.DecompressionBombError):
+            return None
+    return taken.timestamp() + (float(f"0.{fraction}") if re.fullmatch("[0-9]{1,9}", fraction) else 0.0)
 
 
 def to_input(rgb: Rgb, geometry: Geometry) -> Rgb:
@@ -109,7 +215,7 @@ def to_input(rgb: Rgb, geometry: Geometry) -> Rgb:
     if target != image.size:
         image = image.resize(target, RESAMPLING[geometry.interpolation])
     left, upper = round((target[0] - geometry.size) / 2), round((target[1] - geometry.size) / 2)
-    return np.asarray(image.crop((left, upper, left + geometry.size, upper + geometry.size)))
+    return np.array(image.crop((left, upper, left + geometry.size, upper + geometry.size)))
 
 
 def shrink(rgb: Rgb, short_side: int) -> Rgb:
@@ -118,7 +224,7 @@ def shrink(rgb: Rgb, short_side: int) -> Rgb:
     if min(h, w) <= short_side:
         return rgb
     scale = short_side / min(h, w)
-    return np.asarray(Image.fromarray(rgb).resize((max(1, round(w * scale)), max(1, round(h * scale))), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(rgb).resize((round(w * scale), round(h * scale)), Image.Resampling.BICUBIC))
 
 
 def encode_jpeg(rgb: Rgb, quality: int = 95) -> bytes:
@@ -141,3 +247,11 @@ def perceptual_hash(rgb: Rgb) -> int:
 def hamming(a: int, b: int) -> int:
     """How many of the bits differ."""
     return (a ^ b).bit_count()
+
+
+def alike(a: int, b: int, *, within: int) -> bool:
+    """Whether two perceptual hashes differ in at most `within` bits and say enough to mean that it is one scene.
+
+    All flat pictures have nearly the same hash, whatever they show: hashes with fewer than `TELLING` bits of one kind are never alike.
+    """
+    return hamming(a, b) <= within and all(TELLING <= phash.bit_count() <= 64 - TELLING for phash in (a, b))

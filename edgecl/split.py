@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecl.pictures import Picture
-from edgecl.preprocess import hamming
+from edgecl.preprocess import alike
 
-NEAR = 6  # bits of 64 in which two perceptual hashes may differ and still count as one scene
-BURST_S = 2.0  # seconds between frames of one burst
+NEAR = 6  # bits of 64 in which two perceptual hashes of one scene may differ; no two of 2,640 shop photos of different products do
+BURST_S = 2.0  # seconds between two frames of one burst
+LARGEST = 1 / 3  # of a class: a group up to this size may validate as a whole
 
 
 def split(
@@ -17,8 +18,9 @@ def split(
 ) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
     """(training, validation): of each class `max(1, share)` validates, nothing of a class below `minimum` pictures.
 
-    Near-duplicates and frames of one burst stay on one side. A class that is a single such group is cut by time: its last part
-    validates. The choice depends on the seed, the class's name and its own pictures alone.
+    Near-duplicates and frames of one burst stay on one side. Where a class is made of a few large groups, a whole one would take too
+    much from training: its smallest is then cut by time, and the last part validates. The choice depends on the seed, the class's
+    name and its own pictures alone.
     """
     validation: set[int] = set()
     for name in sorted({picture.class_name for picture in pictures}):
@@ -36,24 +38,27 @@ def _random(seed: int, name: str) -> np.random.Generator:
 
 def _choose(pictures: Sequence[Picture], wanted: int, random: np.random.Generator) -> list[int]:
     groups = _groups(pictures)
-    if len(groups) == 1:
-        ordered = sorted(range(len(pictures)), key=lambda i: (pictures[i].captured or 0.0, str(pictures[i].path)))
-        return ordered[-wanted:]
     chosen: list[int] = []
     for index in random.permutation(len(groups)):
         group = groups[int(index)]
         # A group that would overshoot by more than it brings nearer is passed over, so that training keeps its pictures.
-        if len(chosen) < wanted and len(chosen) + len(group) - wanted <= wanted - len(chosen):
+        if len(group) < len(pictures) and len(chosen) + len(group) - wanted <= wanted - len(chosen):
             chosen += group
-    return chosen or min(groups, key=len)
+    if chosen:
+        return chosen
+    smallest = min(groups, key=len)
+    if len(smallest) <= LARGEST * len(pictures):
+        return smallest
+    return sorted(smallest, key=lambda i: (pictures[i].captured or 0.0, str(pictures[i].path)))[-wanted:]
 
 
 def _groups(pictures: Sequence[Picture]) -> list[list[int]]:
-    """Indices joined by likeness or by time, each group in order."""
+    """Indices joined by likeness or by time, each group in order, groups by their first index."""
     leader = list(range(len(pictures)))
 
     def find(i: int) -> int:
         while leader[i] != i:
+            leader[i] = leader[leader[i]]
             i = leader[i]
         return i
 
@@ -70,9 +75,4 @@ def _groups(pictures: Sequence[Picture]) -> list[list[int]]:
 def _together(one: Picture, other: Picture) -> bool:
     if one.captured is not None and other.captured is not None and abs(one.captured - other.captured) <= BURST_S:
         return True
-    # Flat pictures all have nearly the same hash, which then says nothing about the scene.
-    return min(_telling(one.phash), _telling(other.phash)) >= NEAR and hamming(one.phash, other.phash) <= NEAR
-
-
-def _telling(phash: int) -> int:
-    return min(phash.bit_count(), 64 - phash.bit_count())
+    return alike(one.phash, other.phash, within=NEAR)
