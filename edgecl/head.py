@@ -8,6 +8,7 @@ section 4.3; shrinkage towards a multiple of the identity as in Ledoit & Wolf 20
 Every class counts the same, whatever the number of its pictures: new classes bring dozens, old ones the few that the memory kept.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from edgecl.layout import FREE_BIAS
 
 Array = NDArray[Any]
-SHRINKAGE = 0.3
-ENOUGH = 0.95  # part of the new pictures that must beat rows which stay as they came
+SHRINKAGE = 0.5
+LARGEST_LEAD = 20.0  # of the right row's logit over the next, in the median
+ENOUGH, ODDS = 0.95, 19.0  # part of the new pictures that must beat rows which stay as they came, and by which odds
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ def empty_head(capacity: int, width: int) -> Head:
 def fit_head(features: Array, rows: Array, *, capacity: int, temperature: float = 1.0, shrinkage: float = SHRINKAGE) -> Head:
     """Fit every used row from `features` `[n, d]` of pictures that belong to `rows` `[n]`; logits come divided by `temperature`.
 
+    Where classes lie so far apart that the right row leads by more than `LARGEST_LEAD` in the median, all logits are scaled down to that:
+    beyond it a softmax says nothing more, and fp16 would lose the difference between the other rows.
+
     A class with one picture has that picture's features as its mean. With a single picture in all, or where every class has one,
     the covariance is zero and the head falls back to class means (S = I).
 
@@ -56,6 +61,7 @@ def fit_head(features: Array, rows: Array, *, capacity: int, temperature: float 
     residuals = x - means[np.searchsorted(used, rows)]
     precision_times_means = np.linalg.solve(_shrunk_covariance(residuals, rows, shrinkage), means.T).T
     bias = -0.5 * (precision_times_means * means).sum(axis=1)
+    temperature *= max(1.0, _median_lead(x @ precision_times_means.T + bias, np.searchsorted(used, rows)) / LARGEST_LEAD)
     return make_head(precision_times_means / temperature, bias / temperature, used, capacity=capacity)
 
 
@@ -63,10 +69,10 @@ def beside_fixed_rows(head: Head, old: Head, fixed: Array, features: Array, rows
     """Put the rows `fixed` of `old` beside the fitted ones of `head`, unchanged, for classes of which there is no picture.
 
     The fitted rows are raised together, just far enough that 95 % of their own pictures (`features [n, d]`, `rows [n]`) beat the fixed
-    rows: without a picture of the old classes nothing says how far they may be raised beyond that.
+    rows by odds of 19 to 1. Without a picture of the old classes nothing says how far they may be raised beyond that.
     """
     lead = head.logits(features)[np.arange(len(rows)), rows] - old.logits(features)[:, fixed].max(axis=1)
-    raised = float(np.quantile(-lead, ENOUGH))
+    raised = float(np.quantile(-lead, ENOUGH)) + math.log(ODDS)
     used = np.unique(rows)
     weight, bias = head.weight.copy(), head.bias.copy()
     bias[used] = (bias[used].astype(np.float32) + raised).astype(np.float16)
@@ -96,3 +102,14 @@ def _shrunk_covariance(residuals: Array, rows: Array, shrinkage: float) -> Array
     if spread <= 1e-12:
         return np.eye(d)
     return np.asarray((1 - shrinkage) * within + shrinkage * spread * np.eye(d))
+
+
+def _median_lead(logits: Array, right: Array) -> float:
+    """By how much the right column of `logits [n, k]` lies above the best other one, in the median class; 0 for a single column."""
+    if logits.shape[1] < 2:
+        return 0.0
+    places = np.arange(len(right))
+    others = logits.copy()
+    others[places, right] = -np.inf
+    lead = logits[places, right] - others.max(axis=1)
+    return float(np.median([np.median(lead[right == column]) for column in np.unique(right)]))

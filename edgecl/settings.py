@@ -38,9 +38,10 @@ class LearnSettings:
     seed: int = 0
     epochs: int = 5  # passes over the new pictures
     batch: int = 16  # pictures
+    replay_per_new: float = 3.0  # remembered pictures per new one in an epoch, at most; keeps the time per task bounded
     learning_rate: float = 1e-3  # peak, AdamW
     weight_decay: float = 0.01
     warmup: float = 0.1  # part of all steps
     label_smoothing: float = 0.1
-    coefficients: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0)  # candidates of the search
+    coefficients: tuple[float, ...] = (0.0, 0.5, 1.0)  # candidates of the search
     threads: int = 0  # CPU threads, 0 = as many as torch takes by itself

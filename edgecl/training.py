@@ -52,7 +52,10 @@ def train_adapter(
     head = _linear(head_weight, head_bias)
     trained = [p for layer in layers.values() for p in (layer.a, layer.b)]
     optimiser = torch.optim.AdamW([*trained, *head.parameters()], lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    epochs = [epoch_order(examples, seed=settings.seed, epoch=epoch, batch=settings.batch) for epoch in range(settings.epochs)]
+    epochs = [
+        epoch_order(examples, seed=settings.seed, epoch=epoch, batch=settings.batch, replay_per_new=settings.replay_per_new)
+        for epoch in range(settings.epochs)
+    ]
     steps = sum(len(batches) for batches in epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps, settings.warmup))
     done = 0
@@ -69,15 +72,15 @@ def train_adapter(
     return lora.detach(vit.model, layers, rank=shape.rank, alpha=shape.alpha)
 
 
-def epoch_order(examples: Sequence[Example], *, seed: int, epoch: int, batch: int) -> list[list[int]]:
-    """Batches of indices: every new picture once, and as many remembered ones, sampled anew in each epoch.
+def epoch_order(examples: Sequence[Example], *, seed: int, epoch: int, batch: int, replay_per_new: float) -> list[list[int]]:
+    """Batches of indices: every new picture once, and up to `replay_per_new` times as many remembered ones, sampled anew in each epoch.
 
     Time per task so depends on what is new, not on how much was learned before.
     """
     random = np.random.default_rng([seed, epoch])
     new = [i for i, example in enumerate(examples) if example.new]
     kept = [i for i, example in enumerate(examples) if not example.new]
-    sampled = random.permutation(kept)[: len(new)].tolist() if kept else []
+    sampled = random.permutation(kept)[: round(replay_per_new * len(new))].tolist() if kept else []
     order = [int(i) for i in random.permutation(new + sampled)]
     return [order[start : start + batch] for start in range(0, len(order), batch)]
 

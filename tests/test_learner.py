@@ -1,0 +1,269 @@
+"""Learning a task, end to end on a tiny backbone."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecl.errors import BadInput, BadPictures, ParityFailed, StoreBusy
+from edgecl.evaluate import evaluate
+from edgecl.merge import merge
+from edgecl.pictures import find
+from edgecl.preprocess import geometry_of
+from edgecl.runtime.fake import FakePredictor
+from edgecl.runtime.ort import OrtPredictor
+from edgecl.runtime.selftest import self_test
+from edgecl.store import Store
+from tests.teaching import QUICK, draw, draw_task, new_store, teach
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that was taught red and green, then blue and yellow. Copied, never changed."""
+    place = tmp_path_factory.mktemp("learned")
+    store = new_store(place / "model")
+    teach(store, draw_task(place / "first", "red", "green"))
+    teach(store, draw_task(place / "second", "blue", "yellow"))
+    return place / "model"
+
+
+@pytest.fixture
+def store(learned: Path, tmp_path: Path) -> Store:
+    """A copy to change."""
+    shutil.copytree(learned, tmp_path / "model", symlinks=True)
+    return Store.open(tmp_path / "model")
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    """Every file of a store but its locks."""
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.suffix != ".lock"}
+
+
+def accuracy(store: Store, folder: Path) -> float:
+    """Of the current version on class folders, through ONNX Runtime."""
+    predictor = OrtPredictor(threads=1)
+    assert store.current is not None
+    predictor.load(store.folder(store.current))
+    pictures = find(folder, geometry_of(store.facts.architecture)).pictures
+    return evaluate(predictor, [(p.class_name, p.input) for p in pictures], store.manifest(store.current)).accuracy
+
+
+def test_two_tasks_are_both_known_through_the_exported_graph(store: Store, tmp_path: Path) -> None:
+    """New pictures of old and new classes are told apart by the ONNX graph of the second version."""
+    folder = draw_task(tmp_path / "new", "red", "green", "blue", "yellow", seed=9)
+    assert accuracy(store, folder) >= 0.9
+
+
+def test_the_answer_has_the_agreed_fields(tmp_path: Path) -> None:
+    """`edgecl.learn/1` is one JSON object."""
+    store = new_store(tmp_path / "model")
+    folder = draw_task(tmp_path / "cans", "red", "green")
+    (folder / "red" / "notes.txt").write_text("no picture")
+    fields = json.loads(json.dumps(teach(store, folder).to_json()))
+    assert (fields["format"], fields["version"], fields["state"], fields["task"]) == ("edgecl.learn/1", 1, "current", "t0001-cans")
+    assert (fields["classes_added"], fields["classes_extended"]) == (["green", "red"], [])
+    assert fields["coefficient"] in QUICK.coefficients
+    assert set(fields["accuracy"]) == {"validation", "holdout_before", "holdout_after"}
+    assert fields["rejected"] == [{"path": "red/notes.txt", "reason": "not a picture (jpg, png, webp or bmp)"}]
+    assert fields["seconds"] > 0
+    assert fields["peak_memory_mib"] > 0
+
+
+def test_the_graph_is_the_same_file_in_every_version(store: Store) -> None:
+    """New classes change values, never the graph."""
+    graphs = {(store.folder(number) / "model.onnx").read_bytes() for number in store.numbers()}
+    assert len(store.numbers()) == 3
+    assert len(graphs) == 1
+
+
+def test_weights_are_a_function_of_base_and_recipe(store: Store) -> None:
+    """Version 2 is the base plus both adapters times their coefficients, merged anew from disk."""
+    manifest = store.manifest(2)
+    assert [step.task for step in manifest.recipe.steps] == ["t0001-first", "t0002-second"]
+    expected = merge(store.base(), store.adapters(manifest.recipe))
+    state = store.merged_state(manifest.recipe)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(state[name], value)
+
+
+def test_equal_learns_give_equal_versions(tmp_path: Path) -> None:
+    """Same seed and threads: same adapter, weights, labels, memory and deterministic hash; another seed differs."""
+    folder = draw_task(tmp_path / "task", "red", "green")
+    manifests = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        store = new_store(tmp_path / name)
+        teach(store, folder, settings=dataclasses.replace(QUICK, seed=seed))
+        manifests.append(store.manifest(1))
+    assert manifests[0] == manifests[1]
+    assert manifests[0].deterministic != manifests[2].deterministic
+
+
+def test_holdout_pictures_are_never_trained_on(store: Store, tmp_path: Path) -> None:
+    """The first task's folder once more: its holdout pictures are left out, with a warning, and stay holdout."""
+    before = {p.hash for p in store.memory(2) if p.role == "holdout"}
+    folder = draw_task(tmp_path / "first", "red", "green")
+    result = teach(store, folder, settings=dataclasses.replace(QUICK, seed=3))  # another seed: another part of the folder validates
+    assert any("held out for checking since an earlier task" in warning for warning in result.warnings)
+    after = {p.hash for p in store.memory(3) if p.role == "holdout"}
+    assert before <= after
+    held = {p.source for p in store.memory(3) if p.role == "holdout"}
+    assert not held & {p.source for p in store.memory(3) if p.role == "replay"}
+
+
+def test_a_known_class_gets_more_pictures(store: Store, tmp_path: Path) -> None:
+    """Same id, same row, one more task; nothing is added."""
+    old = store.manifest(2).class_by_name("red")
+    result = teach(store, draw_task(tmp_path / "more", "red", seed=5))
+    entry = store.manifest(3).class_by_name("red")
+    assert (result.classes_added, result.classes_extended) == ((), ("red",))
+    assert old is not None
+    assert entry is not None
+    assert (entry.id, entry.row) == (old.id, old.row)
+    assert entry.tasks == ("t0001-first", "t0003-more")
+    assert any(picture.task == "t0003-more" for picture in store.memory(3))
+
+
+def test_one_class_alone_and_one_picture_alone(tmp_path: Path) -> None:
+    """Both work; the single picture comes with a warning."""
+    store = new_store(tmp_path / "model")
+    assert teach(store, draw_task(tmp_path / "one", "red")).state == "current"
+    folder = tmp_path / "single"
+    draw(folder, "green", count=1)
+    result = teach(store, folder)
+    assert result.state == "current"
+    assert "the class 'green' has a single picture" in result.warnings[0]
+    assert accuracy(store, draw_task(tmp_path / "new", "red", "green", seed=7)) >= 0.8
+
+
+def test_background_is_a_class_like_any_other(store: Store, tmp_path: Path) -> None:
+    """`_background/` gets a row and stays in the memory."""
+    result = teach(store, draw_task(tmp_path / "empty-belt", "_background"))
+    assert result.classes_added == ("_background",)
+    assert any(picture.class_id == store.manifest(3).class_by_name("_background").id for picture in store.memory(3))  # type: ignore[union-attr]
+
+
+def test_validation_folder_is_used_and_not_trained_on(tmp_path: Path) -> None:
+    """With --val every other picture is trained on; holdout comes from the validation folder."""
+    store = new_store(tmp_path / "model")
+    task, val = draw_task(tmp_path / "task", "red", "green"), draw_task(tmp_path / "val", "red", "green", count=3, seed=4)
+    result = teach(store, task, val=val)
+    assert result.accuracy["validation"] is not None
+    assert store.run_info(1)["pictures"] == {"new": 16, "validation": 6, "replay": 0, "holdout": 0}
+    from_val = {p.sha256 for p in find(val, geometry_of(store.facts.architecture)).pictures}
+    assert {p.source for p in store.memory(1) if p.role == "holdout"} <= from_val
+
+
+def test_validation_classes_must_be_taught(tmp_path: Path) -> None:
+    """A validation folder with other classes is a mistake."""
+    store = new_store(tmp_path / "model")
+    task, val = draw_task(tmp_path / "task", "red"), draw_task(tmp_path / "val", "green")
+    with pytest.raises(BadInput, match=r"the validation folder has classes that the task does not have: \['green'\]"):
+        teach(store, task, val=val)
+
+
+def test_stage_writes_a_version_that_does_not_serve(store: Store, tmp_path: Path) -> None:
+    """`current` stays."""
+    result = teach(store, draw_task(tmp_path / "third", "white"), stage=True)
+    assert (result.version, result.state, store.current) == (3, "staged", 2)
+
+
+def test_a_task_made_to_hurt_is_refused_by_the_gate(tmp_path: Path) -> None:
+    """Old classes' looks under new names: the version is written, not served, and the reasons are words."""
+    store = new_store(tmp_path / "model")
+    old = ("red", "green", "blue", "yellow", "violet", "white", "black", "grey")
+    teach(store, draw_task(tmp_path / "honest", *old, count=14))
+    for index, name in enumerate(old):
+        shutil.copytree(draw(tmp_path / "looks", name, count=30, seed=3), tmp_path / "hurt" / f"thing {index}")
+    result = teach(store, tmp_path / "hurt")
+    assert (result.state, store.current, result.gate.passed) == ("staged", 1, False)
+    assert any("held-out pictures of old classes fell from" in reason for reason in result.gate.reasons)
+
+
+def test_a_name_that_differs_by_case_is_refused_and_nothing_changes(store: Store, tmp_path: Path) -> None:
+    """The store is byte for byte what it was."""
+    before = snapshot(store.root)
+    draw(tmp_path / "task", "Red", count=4, colour="red")
+    with pytest.raises(BadInput, match="the class 'Red' differs from the known 'red' only by case"):
+        teach(store, tmp_path / "task")
+    assert snapshot(store.root) == before
+
+
+def test_more_classes_than_rows_are_announced_before_learning(store: Store, tmp_path: Path) -> None:
+    """The message says how many rows are left and how to get more."""
+    for index in range(13):
+        draw(tmp_path / "task", f"class{index:02d}", count=1, seed=index, colour="grey")
+    with pytest.raises(BadInput, match=r"13 new classes do not fit: 12 of 16 rows are left.*edgecl grow --capacity"):
+        teach(store, tmp_path / "task")
+
+
+def test_only_duplicates_of_holdout_pictures_cannot_be_learned(store: Store, tmp_path: Path) -> None:
+    """A folder of nothing but held-out pictures is refused with the reason."""
+    held = {p.source for p in store.memory(2) if p.role == "holdout"}
+    first = draw_task(tmp_path / "first", "red", "green")
+    for picture in find(first, geometry_of(store.facts.architecture)).pictures:
+        if picture.sha256 not in held:
+            picture.path.unlink()
+    with pytest.raises(BadPictures, match="is one of the pictures that are held out for checking"):
+        teach(store, first)
+
+
+def test_two_learners_do_not_meet(store: Store, tmp_path: Path) -> None:
+    """The second is told that the store is busy."""
+    with Store.open(store.root).learning_lock(), pytest.raises(StoreBusy):
+        teach(store, draw_task(tmp_path / "third", "white"))
+
+
+def test_a_graph_that_answers_otherwise_is_never_served(store: Store, tmp_path: Path) -> None:
+    """The canary goes through the predictor before `current` moves."""
+    with pytest.raises(ParityFailed, match="version 3 does not answer as it was made to"):
+        teach(store, draw_task(tmp_path / "third", "white"), make_predictor=lambda: FakePredictor(capacity=16))
+    assert store.current == 2
+
+
+def test_progress_names_its_stages_and_reaches_the_end(store: Store, tmp_path: Path) -> None:
+    """Each stage ends at its total."""
+    seen: dict[str, tuple[int, int]] = {}
+    teach(store, draw_task(tmp_path / "third", "white"), progress=lambda stage, done, total: seen.update({stage: (done, total)}))
+    assert list(seen) == ["reading pictures", "looking at pictures", "training", "choosing the coefficient"]
+    assert all(done == total for done, total in seen.values())
+
+
+def test_every_version_passes_its_own_canary(store: Store) -> None:
+    """What travels with a version describes it."""
+    for number in store.numbers():
+        predictor = OrtPredictor(threads=1)
+        predictor.load(store.folder(number))
+        assert self_test(predictor, store.folder(number), store.manifest(number).rows()).passed
+
+
+def test_a_classifier_without_pictures_keeps_its_rows(tmp_path: Path) -> None:
+    """Classes that came with the weights are not touched where nothing could check them: only the head learns, and it says so."""
+    from edgecl.backbone import random_state
+    from edgecl.settings import AdapterShape, MemorySettings
+    from edgecl.start import create_store
+    from edgecl_export.graph import write_graph
+    from tests.teaching import CAPACITY, TINY
+
+    random = np.random.default_rng(0)
+    store = create_store(
+        tmp_path / "model",
+        architecture=TINY,
+        state=random_state(TINY, 0),
+        source="tuned.safetensors",
+        capacity=CAPACITY,
+        adapter=AdapterShape(rank=2, alpha=4.0, first_block=1),
+        memory=MemorySettings(),
+        write_graph=write_graph,
+        make_predictor=OrtPredictor,
+        names=("alpha", "beta"),
+        head=(random.normal(0, 1, (2, 32)), random.normal(0, 1, 2)),
+    )
+    result = teach(store, draw_task(tmp_path / "task", "red", "green"))
+    assert result.coefficient == 0.0
+    assert any("2 classes (alpha, beta, ...) have no picture in the memory" in warning for warning in result.warnings)
+    for old, new in zip(store.head(0), store.head(1), strict=True):
+        np.testing.assert_array_equal(new[:2], old[:2])
+    assert accuracy(store, draw_task(tmp_path / "new", "red", "green", seed=4)) >= 0.8
