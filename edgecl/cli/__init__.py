@@ -25,7 +25,10 @@ from edgecl.cli.run import run
 from edgecl.cli.show import show
 from edgecl.cli.status import status
 from edgecl.cli.verify import verify
-from edgecl.errors import EdgeclError, Interrupted, NoSpace
+from edgecl.errors import EdgeclError, Interrupted, MissingExtra, NoSpace
+
+# Which extra brings what a command may fail to import.
+EXTRAS = {"cv2": "camera", "onnx": "learn", "onnxruntime": "run", "timm": "learn", "torch": "learn", "torchvision": "learn"}
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (
@@ -62,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         drop_the_rest_of_stdout()
         return 0
+    except ModuleNotFoundError as error:
+        return _missing(error)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             return _bug()
@@ -85,6 +90,14 @@ def _run(arguments: Sequence[str] | None) -> int:
         note(f"error: {error.format_message()} See: {where} --help")
         return int(error.exit_code)
     return code if isinstance(code, int) else 0
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return _bug()
+    note(f"error: {MissingExtra.of(package, EXTRAS[package], 'This command')}")
+    return MissingExtra.exit_code
 
 
 def _bug() -> int:

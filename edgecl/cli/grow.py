@@ -15,29 +15,16 @@ def grow(
     as_json: JsonOption = False,
 ) -> None:
     """Make room for more classes, as a new version. The one change after which a new engine must be built."""
+    from edgecl.runtime.selftest import widened_canary
     from edgecl.store import Store, history
     from edgecl_export.graph import write_graph
 
     opened = Store.open(store)
     graph = write_graph(opened.facts.architecture, capacity)
-    manifest = history.grow(opened, capacity, graph, lambda canary: _widened(canary, capacity))
+    manifest = history.grow(opened, capacity, graph, lambda canary: widened_canary(canary, capacity))
     state = "current" if opened.current == manifest.number else "staged"
     if as_json:
         answer({"format": "edgecl.grow/1", "version": manifest.number, "state": state, "capacity": capacity})
     else:
         tell(f"version {manifest.number} ({state}) has room for {capacity} classes; engines must be built anew")
         tell(f"next: {again(store, 'export --onnx')}")
-
-
-def _widened(canary: bytes, capacity: int) -> bytes:
-    """`canary.safetensors` with the answers of free rows added, up to `capacity` rows."""
-    import numpy as np
-    from safetensors.numpy import load
-
-    from edgecl.layout import FREE_BIAS
-    from edgecl.runtime.selftest import write_canary
-
-    arrays = load(canary)
-    logits = arrays["logits"]
-    free = np.full((len(logits), capacity - logits.shape[1]), FREE_BIAS, np.float32)
-    return write_canary(arrays["pictures"], np.concatenate([logits, free], axis=1), arrays["features"])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+PATIENCE_S = 1.0  # a stage that is over sooner is not worth a line
 PLAIN_INTERVAL_S = 5.0
 
 Progress = Callable[[str, int, int], None]
@@ -40,16 +41,15 @@ def _bar() -> Iterator[Progress]:
 
 
 def plain(write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Progress:
-    """A callback that writes a line when a stage begins, then at most every few seconds, and when it ends."""
-    stage_now, begun_s, written_s = "", 0.0, 0.0
+    """A callback that writes nothing of a stage that is over soon, else a line at most every few seconds and one at its end."""
+    stage_now, begun_s, written_s = "", 0.0, None
 
     def progress(stage: str, done: int, total: int) -> None:
         nonlocal stage_now, begun_s, written_s
         now_s = clock()
-        fresh = stage != stage_now
-        if fresh:
-            stage_now, begun_s = stage, now_s
-        if fresh or done >= total or now_s - written_s >= PLAIN_INTERVAL_S:
+        if stage != stage_now:
+            stage_now, begun_s, written_s = stage, now_s, None
+        if now_s - (begun_s + PATIENCE_S if written_s is None else written_s + PLAIN_INTERVAL_S) >= 0 or (written_s and done >= total):
             written_s = now_s
             write(f"{stage}: {done} of {total}{_left(done, total, now_s - begun_s)}")
 
@@ -57,8 +57,7 @@ def plain(write: Callable[[str], None], clock: Callable[[], float] = time.monoto
 
 
 def _left(done: int, total: int, passed_s: float) -> str:
-    # The first steps are the slowest (caches, threads), so an estimate from less than a second would frighten.
-    if done <= 0 or done >= total or passed_s < 1.0:
+    if done <= 0 or done >= total:
         return ""
     left_s = passed_s * (total - done) / done
     return f", about {left_s:.0f} s left" if left_s < 90 else f", about {left_s / 60:.0f} min left"

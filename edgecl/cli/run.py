@@ -49,5 +49,7 @@ def _json_line(prediction: "Prediction") -> None:
 
 
 def _line(prediction: "Prediction") -> None:
-    name = f"unknown (looks most like {prediction.label})" if prediction.unknown else prediction.label
-    tell(f"{prediction.source}#{prediction.index}  {name}  {percent(prediction.score)}")
+    name = prediction.label
+    if prediction.unknown:
+        name = f"unknown (most like {name})" if name else "unknown (no class was learned yet)"
+    tell(f"{prediction.index:6}  {prediction.source}  {name}  {percent(prediction.score)}")

@@ -62,6 +62,18 @@ def test_anything_else_is_a_bug_with_its_traceback(
     assert err.endswith("error: this is a bug in edgecl. Please report it together with the lines above.\n")
 
 
+@pytest.mark.parametrize("package", ["torch", "timm"])
+def test_a_missing_extra_is_8_and_names_its_line(package: str, tmp_path: Path) -> None:
+    """On a board without the extra `learn`, learning says what to install instead of showing a traceback."""
+    code = f"import sys; sys.modules[{package!r}] = None; from edgecl.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "init", str(tmp_path / "model"), "--backbone", "vit_tiny_patch16_224"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 8
+    assert done.stderr.startswith("error: ")
+    assert f"'{package}'" in done.stderr
+    assert done.stderr.endswith("Install it with: pip install 'edgecl[learn]'\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
