@@ -1,6 +1,6 @@
 """Low-rank adaptation while a task is learned: attach to a model, train, detach as an `Adapter`.
 
-    h = W x + (alpha / rank) * B A x,   B = 0 at the start        (LoRA, arXiv 2106.09685, equation 3)
+h = W x + (alpha / rank) * B A x,   B = 0 at the start        (LoRA, arXiv 2106.09685, equation 3)
 """
 
 import math
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecl.adapter import Adapter
+from edgecl.merge import Coefficients, coefficient_of
 
 
 class LoRALinear(nn.Module):
@@ -55,15 +56,20 @@ def detach(model: nn.Module, layers: dict[str, LoRALinear], *, rank: int, alpha:
 
 
 @contextmanager
-def attached(model: nn.Module, adapters: Sequence[Adapter], scales: Sequence[float]) -> Iterator[None]:
-    """Hold finished adapters live beside the weights, each times its coefficient: what the merge must equal."""
+def attached(model: nn.Module, adapters: Sequence[Adapter], coefficients: Sequence[float | Coefficients]) -> Iterator[None]:
+    """Hold finished adapters live beside the weights, each times its coefficient (one, or one per target): what the merge must equal.
+
+    Raises:
+        BadInput: coefficients per target that name neither a target of the adapter nor `*`.
+    """
     restore = []
     try:
-        for adapter, coefficient in zip(adapters, scales, strict=True):
-            layers = attach(model, adapter.targets, rank=adapter.rank, alpha=adapter.alpha * coefficient, seed=0)
+        for adapter, coefficient in zip(adapters, coefficients, strict=True):
+            layers = attach(model, adapter.targets, rank=adapter.rank, alpha=adapter.alpha, seed=0)
             restore.append(layers)
             with torch.no_grad():
                 for target, layer in layers.items():
+                    layer.scale *= coefficient if isinstance(coefficient, float | int) else coefficient_of(coefficient, target)
                     layer.a.copy_(torch.from_numpy(adapter.a[target].astype(np.float32)))
                     layer.b.copy_(torch.from_numpy(adapter.b[target].astype(np.float32)))
         yield
