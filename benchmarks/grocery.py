@@ -55,7 +55,7 @@ def configuration() -> dict[str, Any]:
         "adapter": dataclasses.asdict(AdapterShape()),
         "memory": dataclasses.asdict(MemorySettings()),
         "learn": dataclasses.asdict(LearnSettings()),
-        "head": {"shrinkage": head.SHRINKAGE},
+        "head": {"shrinkage": head.SHRINKAGE, "coefficient": "largest within one standard error"},
         "augment": {name: getattr(augment, name) for name in dir(augment) if name.isupper()},
     }
 

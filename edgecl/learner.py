@@ -149,7 +149,7 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
 
     progress("choosing the coefficient", 0, 1)
     trials = search(features_at, coefficients=settings.coefficients, rows=rows, fit=fit, judge=judging, capacity=capacity)
-    coefficient = choose(trials)
+    coefficient = choose(trials, len(judging))
     features = features_at(coefficient, fast=False)
     progress("choosing the coefficient", 1, 1)
     head, temperature = fit_calibrated(features, rows, fit=fit, judge=judging, capacity=capacity)

@@ -3,6 +3,7 @@
 Pure numpy; the features for a coefficient come through a function.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,15 +50,19 @@ def search(
     return tuple(trials)
 
 
-def choose(trials: Sequence[Trial]) -> float:
-    """The coefficient with the least loss; accuracy on a few dozen pictures is too coarse to tell neighbours apart.
+def choose(trials: Sequence[Trial], pictures: int) -> float:
+    """The largest coefficient whose accuracy on the judging `pictures` is within one standard error of the best.
 
-    Without any figure, the largest coefficient: the adapter as it was trained.
+    A few dozen pictures cannot tell neighbours apart; where they do not speak against it, what was learned is merged as it was trained
+    (the one-standard-error rule of Breiman et al. 1984, Classification and Regression Trees, section 3.4.3). Without any figure: the
+    largest.
     """
-    judged = [trial for trial in trials if trial.loss is not None]
+    judged = [(trial.coefficient, trial.accuracy) for trial in trials if trial.accuracy is not None]
     if not judged:
         return max(trial.coefficient for trial in trials)
-    return min(judged, key=lambda trial: (trial.loss, -trial.coefficient)).coefficient
+    best = max(accuracy for _, accuracy in judged)
+    error = math.sqrt(best * (1 - best) / pictures)
+    return max(coefficient for coefficient, accuracy in judged if accuracy >= best - error)
 
 
 def fit_calibrated(features: Array, rows: Array, *, fit: Array, judge: Array, capacity: int) -> tuple[Head, float]:

@@ -1,9 +1,14 @@
 """Fixtures that all tests share, and what a plain run leaves out."""
 
 import os
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from edgecl.store import Store
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,3 +31,25 @@ def shared() -> Path:
     if not (folder / "weights").is_dir():
         pytest.skip(f"the shared folder is not at {folder} (set EDGECL_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that was taught red and green, then blue and yellow, then violet and white. Copied, never changed."""
+    from tests.teaching import draw_task, new_store, teach
+
+    place = tmp_path_factory.mktemp("learned")
+    store = new_store(place / "model")
+    teach(store, draw_task(place / "first", "red", "green"))
+    teach(store, draw_task(place / "second", "blue", "yellow"))
+    teach(store, draw_task(place / "third", "violet", "white"))
+    return place / "model"
+
+
+@pytest.fixture
+def store(learned: Path, tmp_path: Path) -> "Store":
+    """A copy of `learned` to change."""
+    from edgecl.store import Store
+
+    shutil.copytree(learned, tmp_path / "model", symlinks=True)
+    return Store.open(tmp_path / "model")
