@@ -137,7 +137,10 @@ def _reason(data: bytes, error: BaseException) -> str:
 def _rgb(image: Image.Image) -> Rgb:
     """The loaded picture as `[h, w, 3]`, not yet turned."""
     if image.mode.startswith("I"):  # 16 bit grey; Pillow's own conversion clips instead of scaling
-        grey = (np.clip(np.asarray(image), 0, 65535).astype(np.uint16) >> 8).astype(np.uint8)
+        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        grey = (values >> 8).astype(np.uint8)
+        if "transparency" in image.info:  # the one value that a PNG may declare clear
+            grey[values == image.info["transparency"]] = 255
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         coloured = image.convert("RGBA")

@@ -1,9 +1,12 @@
 """One definition of decode, crop and resize, against torchvision and against what people bring."""
 
 import io
+import os
+import struct
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +60,17 @@ def reason(data: bytes | Path, **options: Any) -> str:
     return str(caught.value)
 
 
+def png(w: int, h: int, depth: int, colour_type: int, rows: bytes, *, transparent: bytes = b"") -> bytes:
+    """A png put together by hand, for what Pillow cannot write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, colour_type, 0, 0, 0))
+    middle = chunk(b"tRNS", transparent) if transparent else b""
+    return b"\x89PNG\r\n\x1a\n" + header + middle + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 @pytest.mark.parametrize(("form", "options"), [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True})], ids=["png", "bmp", "webp"])
 def test_lossless_formats_come_back_exactly(form: str, options: dict[str, Any]) -> None:
     """png, bmp and lossless webp decode to the very pixels that were saved."""
@@ -105,6 +119,32 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
     rgb = decode(encoded(Image.fromarray(deep), "PNG"))
     np.testing.assert_array_equal(rgb[:, :, 0], [[0, 0, 1], [128, 255, 255]])
     assert rgb.shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("value", [0, 255, 256, 0x1234, 0x8000, 65535])
+@pytest.mark.parametrize("kind", ["grey", "grey with alpha", "rgb", "rgb with alpha"])
+def test_sixteen_bits_of_any_kind_are_scaled(kind: str, value: int) -> None:
+    """Of each value the upper eight bits remain, with channels and with alpha as in grey."""
+    colour_type = {"grey": 0, "grey with alpha": 4, "rgb": 2, "rgb with alpha": 6}[kind]
+    two = struct.pack(">H", value)
+    pixel = two * (3 if "rgb" in kind else 1) + (b"\xff\xff" if "alpha" in kind else b"")
+    assert decode(png(1, 1, 16, colour_type, b"\0" + pixel)).tolist() == [[[value >> 8] * 3]]
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour_type", "row", "transparent"),
+    [
+        (1, 0, b"\0\x80", b"\0\0"),
+        (8, 0, b"\0\xff\x09", b"\0\x09"),
+        (16, 0, b"\0\xff\x00\x09\x01", b"\x09\x01"),
+        (8, 2, b"\0\xff\xff\xff\x09\x09\x09", b"\0\x09\0\x09\0\x09"),
+    ],
+    ids=["1 bit", "grey", "16 bit grey", "rgb"],
+)
+def test_the_one_value_that_a_png_declares_clear_is_white(depth: int, colour_type: int, row: bytes, transparent: bytes) -> None:
+    """Without alpha channel or palette; without the declaration the same pixel is dark."""
+    assert decode(png(2, 1, depth, colour_type, row, transparent=transparent)).tolist() == [[[255] * 3] * 2]
+    assert decode(png(2, 1, depth, colour_type, row))[0, 1].max() < 10
 
 
 def test_palettes_become_rgb() -> None:
@@ -173,14 +213,32 @@ def test_damage_is_told_from_truncation() -> None:
     [
         (encoded(Image.new("RGB", (4, 4)), "GIF"), "GIF"),
         (encoded(Image.new("RGB", (4, 4)), "TIFF"), "TIFF"),
+        (b"MM\0*\0\0\0\x08", "TIFF"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "AVIF"),
         (b"%PDF-1.7", "PDF"),
     ],
-    ids=["gif", "tiff", "heic", "pdf"],
+    ids=["gif", "tiff", "big-endian tiff", "heic", "avif", "pdf"],
 )
 def test_a_picture_of_another_kind_is_named(data: bytes, name: str) -> None:
     """Somebody who brings a phone's HEIC files learns what to do, instead of reading that they are no pictures."""
     assert reason(data) == f"{name}, not one of jpg, png, webp and bmp; convert it"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a picture (jpg, png, webp or bmp)"),
+        (bytes(1000), "not a picture (jpg, png, webp or bmp)"),
+        (b"\xff\xd8\xff" + b"no jpg at all" * 9, "truncated or damaged"),
+        (encoded(Image.new("RGB", (4, 4)), "PNG")[:12], "truncated or damaged"),
+        (png(0, 5, 8, 2, b""), "truncated or damaged"),
+    ],
+    ids=["svg", "zeros", "only a jpg's beginning", "12 bytes of a png", "no pixels"],
+)
+def test_what_only_looks_like_a_picture_is_refused(data: bytes, expected: str) -> None:
+    """By what its first bytes say; nothing of Pillow's own words about objects in memory."""
+    assert reason(data) == expected
 
 
 def bmp_header(w: int, h: int) -> bytes:
@@ -212,9 +270,19 @@ def test_a_picture_at_the_limits_is_read() -> None:
 
 
 def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
-    """A missing file and a folder: the system's words, no OSError."""
-    assert reason(tmp_path / "gone.jpg") == "cannot be read (No such file or directory)"
-    assert reason(tmp_path) == "not a file"
+    """A missing file, a link to nothing, a folder and a pipe, on which a reader would wait for ever: a reason, no OSError."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere")
+    assert reason(tmp_path / "gone.jpg") == reason(tmp_path / "link.jpg") == "cannot be read (No such file or directory)"
+    assert reason(tmp_path) == reason(tmp_path / "pipe.jpg") == "not a file"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_says_so(tmp_path: Path) -> None:
+    """The system's own words."""
+    (tmp_path / "secret.png").write_bytes(encoded(Image.new("RGB", (4, 4)), "PNG"))
+    (tmp_path / "secret.png").chmod(0)
+    assert reason(tmp_path / "secret.png") == "cannot be read (Permission denied)"
 
 
 def test_only_the_beginning_of_a_video_is_read(tmp_path: Path) -> None:
@@ -300,6 +368,14 @@ def test_the_input_is_torchvisions(shape: tuple[int, int], geometry: Geometry) -
     rgb = noise(*shape)
     np.testing.assert_array_equal(to_input(rgb, geometry), torchvision_input(rgb, geometry))
     assert to_input(rgb, geometry).shape == (geometry.size, geometry.size, 3)
+
+
+def test_the_input_is_the_callers_own() -> None:
+    """Writing on it leaves the picture as it was, also where nothing had to be resized or cut."""
+    rgb = noise(32, 32)
+    given = to_input(rgb, Geometry(32, 1.0, "bicubic"))
+    given[:] = 0
+    assert rgb.any()
 
 
 @pytest.mark.parametrize("crop_pct", [0.9, 0.95, 1.0])
