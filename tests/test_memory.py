@@ -17,7 +17,7 @@ from PIL import Image
 from edgecl.errors import BadInput
 from edgecl.manifest import KeptPicture, Role
 from edgecl.memory import HOLDOUT_PER_CLASS, Candidate, candidate, herd, is_held_out, refill
-from edgecl.preprocess import encode_jpeg
+from edgecl.preprocess import decode, encode_jpeg, perceptual_hash, shrink
 
 MIB = 2**20
 TELLING = 0xF0F0_F0F0_F0F0_F0F0  # a perceptual hash that says something
@@ -28,6 +28,12 @@ def kept(name: str, class_id: str = "a", role: Role = "replay", *, source: str =
     return KeptPicture(
         hash=name, class_id=class_id, role=role, task="t", source=source or f"file-{name}", phash=f"{phash:016x}", bytes=size
     )
+
+
+def scene(seed: int) -> NDArray[np.uint8]:
+    """`[96, 128, 3]`, soft blobs as in a photograph."""
+    small = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(small).resize((128, 96), Image.Resampling.BICUBIC))
 
 
 def fresh(name: str, class_id: str = "a", role: Role = "replay", **options: Any) -> Candidate:
@@ -104,6 +110,24 @@ def test_a_candidate_is_a_jpeg_under_its_hash() -> None:
     assert made.kept == KeptPicture(
         hash=digest, class_id="a", role="holdout", task="t0001-cans", source="file", phash="00000000000000ab", bytes=len(made.data)
     )
+
+
+def test_a_candidate_says_nothing_of_where_and_when() -> None:
+    """Place, time and camera of the original file, and its comment, are nowhere in the kept bytes."""
+    exif = Image.Exif()
+    exif[0x010F] = "SecretCamera"
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.25), 3: "E", 4: (13.0, 24.0, 17.5), 29: "2024:05:06"})
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
+    buffer = io.BytesIO()
+    Image.fromarray(scene(0)).save(buffer, format="JPEG", exif=exif, comment=b"SecretPlace")
+    original = buffer.getvalue()
+    with Image.open(io.BytesIO(original)) as image:
+        assert image.getexif().get_ifd(0x8825)[2] == (52.0, 31.0, 12.25)
+    assert all(secret in original for secret in (b"SecretCamera", b"SecretPlace", b"2024:05:06"))
+    made = candidate(decode(original), class_id="a", role="replay", task="t", source="file", phash=0)
+    assert not any(secret in made.data for secret in (b"Exif", b"SecretCamera", b"SecretPlace", b"2024:05:06"))
+    with Image.open(io.BytesIO(made.data)) as image:
+        assert dict(image.getexif()) == dict(image.getexif().get_ifd(0x8825)) == {}
 
 
 def test_a_new_class_gets_holdout_and_replay_pictures() -> None:
@@ -249,6 +273,16 @@ def test_a_holdout_picture_is_known_again() -> None:
     assert not is_held_out("file-r", ~TELLING & 2**64 - 1, memory, "a")
     assert not is_held_out("file-b", 0x0F0F0F0F0F0F0F0F, memory, "a")
     assert is_held_out("file-b", 0, memory, "b")
+
+
+@pytest.mark.parametrize("quality", [40, 75, 95])
+def test_a_copy_of_a_held_out_picture_is_known(quality: int) -> None:
+    """Brought again at half its size and another JPEG quality it is held out still; another scene is not."""
+    held = candidate(scene(0), class_id="a", role="holdout", task="t", source="file", phash=perceptual_hash(scene(0))).kept
+    copy = decode(encode_jpeg(shrink(scene(0), 48), quality))
+    assert is_held_out("copy", perceptual_hash(copy), [held], "a")
+    assert not is_held_out("copy", perceptual_hash(copy), [held], "b")
+    assert not is_held_out("other", perceptual_hash(scene(1)), [held], "a")
 
 
 def test_a_flat_picture_is_known_by_its_file_alone() -> None:

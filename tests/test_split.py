@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgecl.pictures import Picture
 from edgecl.split import split
@@ -16,6 +18,18 @@ def made(class_name: str, index: int, *, phash: int | None = None, captured: flo
     blank = np.zeros((1, 1, 3), np.uint8)
     path = Path(class_name) / f"{index:03}.png"
     return Picture(path, class_name, f"{class_name}{index}", random if phash is None else phash, captured, blank, blank)
+
+
+DRAWN = st.lists(
+    st.tuples(st.sampled_from("ab"), st.integers(0, 30), st.integers(0, 63), st.none() | st.floats(0, 100)), min_size=1, max_size=40
+)
+
+
+def drawn(entries: Sequence[tuple[str, int, int, float | None]]) -> list[Picture]:
+    """Pictures of up to 31 scenes, each with one bit of its hash changed, some with times."""
+    return [
+        made(name, i, phash=made("scene", scene).phash ^ (1 << bit), captured=time) for i, (name, scene, bit, time) in enumerate(entries)
+    ]
 
 
 def sources(pictures: Sequence[Picture]) -> list[str]:
@@ -90,3 +104,40 @@ def test_large_groups_do_not_empty_the_training() -> None:
     chosen = {int(s[1:]) // 5 for s in sources(split(three)[1])}
     assert len(chosen) == 1
     assert len(split(three)[1]) == 5
+
+
+def together(one: Picture, other: Picture) -> bool:
+    """Of one class, and either shot within 2 s or at most 6 bits apart with ten bits of each kind: the rule in plain words."""
+    if one.class_name != other.class_name:
+        return False
+    if one.captured is not None and other.captured is not None and abs(one.captured - other.captured) <= 2:
+        return True
+    return bin(one.phash ^ other.phash).count("1") <= 6 and all(10 <= bin(p.phash).count("1") <= 54 for p in (one, other))
+
+
+@settings(max_examples=120, deadline=None, derandomize=True, database=None)
+@given(entries=DRAWN, seed=st.integers(0, 3))
+def test_the_rules_of_the_split_always_hold(entries: list[tuple[str, int, int, float | None]], seed: int) -> None:
+    """Whatever the pictures: disjoint and complete, some of each class from four up and never all, independent of other classes."""
+    pictures = drawn(entries)
+    train, validation = split(pictures, seed=seed)
+    assert split(pictures, seed=seed) == (train, validation)
+    assert sorted(sources([*train, *validation])) == sorted(sources(pictures))
+    for name in {p.class_name for p in pictures}:
+        members = [p for p in pictures if p.class_name == name]
+        chosen = [p for p in validation if p.class_name == name]
+        assert (len(chosen) == 0) if len(members) < 4 else (0 < len(chosen) < len(members))
+        assert split(members, seed=seed)[1] == tuple(chosen)
+        torn = [(a, b) for a in chosen for b in members if b not in chosen and together(a, b)]
+        if torn:  # only where every group is more than a third of the class, or the class is one scene: the smallest is cut by time
+            assert len(chosen) == max(1, round(0.15 * len(members)))
+            assert len(scenes(members)) <= 2
+
+
+def scenes(pictures: Sequence[Picture]) -> list[list[Picture]]:
+    """Groups that `together` joins, directly or through others."""
+    groups: list[list[Picture]] = []
+    for picture in pictures:
+        near = [group for group in groups if any(together(picture, other) for other in group)]
+        groups = [group for group in groups if group not in near] + [[p for group in near for p in group] + [picture]]
+    return groups
