@@ -139,7 +139,7 @@ def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collec
                 removed.append(number)
             else:
                 stay.append(number)
-    for number in sorted(set(stay) - protected(store, doomed)):
+    for number in sorted(stay):
         weights = store.folder(number) / WEIGHTS_FILE
         with unused(store.folder(number)) as free:
             if free and weights.is_file() and number not in protected(store, doomed):

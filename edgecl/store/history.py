@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from edgecl.errors import BadInput, EdgeclError, StoreBusy, UsageError
-from edgecl.layout import FREE_BIAS
 from edgecl.manifest import BACKGROUND, ClassEntry, Manifest, Operation, normal_name
 from edgecl.store.store import Store
 from edgecl.store.versions import CANARY_FILE, GRAPH_FILE, WEIGHTS_FILE, Draft
@@ -241,7 +240,7 @@ def grow(
         draft = dataclasses.replace(
             draft,
             head_weight=np.concatenate([weight, np.zeros((more, weight.shape[1]), np.float16)]),
-            head_bias=np.concatenate([bias, np.full(more, FREE_BIAS, np.float16)]),
+            head_bias=np.concatenate([bias, np.zeros(more, np.float16)]),  # commit turns them into free rows
             canary=canary_of(draft.canary),
         )
         manifest = store.commit(draft)

@@ -1,6 +1,8 @@
 """What gc removes and what it never touches."""
 
 import json
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,7 @@ from edgecl.manifest import Recipe
 from edgecl.store import Store
 from edgecl.store.gc import Report, gc, purge
 from edgecl.store.history import promote, successor
+from edgecl.store.locks import unused
 from edgecl.store.verify import verify
 from tests.store.builders import learn, snapshot
 from tests.store.test_locks import elsewhere
@@ -114,6 +117,27 @@ def test_gc_waits_for_no_learner(long: Store) -> None:
             gc(long)
         assert gc(long, dry_run=True).weights_dropped == (0, 5)
     assert snapshot(long.root) == before
+
+
+def test_promote_waits_for_gc_and_sees_what_it_did(long: Store) -> None:
+    """Whoever promotes a version at the moment when gc drops its weights is told so, and nothing without weights becomes current."""
+    errors: list[Exception] = []
+
+    def other() -> None:
+        try:
+            Store.open(long.root).promote(5, expected=4)
+        except StoreBusy as error:
+            errors.append(error)
+
+    with unused(long.folder(5)) as free:
+        assert free
+        thread = threading.Thread(target=other)
+        thread.start()
+        time.sleep(0.2)
+        (long.folder(5) / "weights.safetensors").unlink()
+    thread.join()
+    assert [str(error) for error in errors] == ["the weights of version 5 were dropped by gc at this moment. Try again."]
+    assert long.current == 4
 
 
 def test_gc_removes_nothing_when_it_cannot_know(long: Store) -> None:

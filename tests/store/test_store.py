@@ -250,6 +250,19 @@ def test_create_leaves_nothing_when_the_first_version_fails(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_create_overwrites_nothing_that_appeared_meanwhile(tmp_path: Path) -> None:
+    """Two inits at once: the second to finish is refused, the first store stays."""
+
+    def meanwhile(store: Store) -> None:
+        create(tmp_path / "model", seed=1)
+
+    options = {"architecture": TINY, "base": random_state(), "source": "x", "capacity": 16, "memory": MemorySettings()}
+    with pytest.raises(UsageError, match="is already a store"):
+        Store.create(tmp_path / "model", adapter=AdapterShape(rank=2, first_block=1), first=meanwhile, **options)  # type: ignore[arg-type]
+    assert Store.open(tmp_path / "model").base()["pos_embed"].tobytes() == random_state(1)["pos_embed"].tobytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_create_promotes_in_place(tmp_path: Path) -> None:
     """A version that `first` commits and promotes is current in the finished store."""
 
