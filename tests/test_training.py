@@ -1,0 +1,96 @@
+"""The gradient part: order of pictures, schedule, and an adapter that learns."""
+
+import numpy as np
+import pytest
+import torch
+
+from edgecl.backbone import build, random_state
+from edgecl.settings import AdapterShape, LearnSettings
+from edgecl.training import Example, epoch_order, learning_rate_factor, train_adapter
+from tests.teaching import TINY
+
+BLANK = np.zeros((36, 36, 3), np.uint8)
+
+
+def examples(new: int, kept: int) -> list[Example]:
+    """So many blank pictures of each kind."""
+    return [Example(BLANK, 0, True)] * new + [Example(BLANK, 0, False)] * kept
+
+
+def test_every_new_picture_comes_once_per_epoch_and_remembered_ones_are_bounded() -> None:
+    """10 new and 100 remembered at three to one: 10 and 30."""
+    order = [i for batch in epoch_order(examples(10, 100), seed=0, epoch=0, batch=16, replay_per_new=3.0) for i in batch]
+    assert sorted(i for i in order if i < 10) == list(range(10))
+    assert len([i for i in order if i >= 10]) == 30
+    assert len(set(order)) == 40
+
+
+def test_epochs_differ_and_repeat_themselves_exactly() -> None:
+    """The order is a function of (seed, epoch)."""
+    ask = lambda seed, epoch: epoch_order(examples(5, 20), seed=seed, epoch=epoch, batch=4, replay_per_new=1.0)  # noqa: E731
+    assert ask(0, 0) == ask(0, 0)
+    assert ask(0, 0) != ask(0, 1)
+    assert ask(0, 0) != ask(1, 0)
+
+
+def test_the_last_batch_may_be_smaller_and_nothing_gives_no_batch() -> None:
+    """5 pictures in batches of 4; none at all."""
+    assert [len(batch) for batch in epoch_order(examples(5, 0), seed=0, epoch=0, batch=4, replay_per_new=1.0)] == [4, 1]
+    assert epoch_order([], seed=0, epoch=0, batch=4, replay_per_new=1.0) == []
+
+
+def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
+    """Linear to the peak over the first tenth, then half a cosine."""
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == pytest.approx(1.0, abs=0.05)
+    assert factors[50] == pytest.approx(0.5)
+    assert factors[-1] < 0.01
+    assert learning_rate_factor(0, 1, 0.1) == 1.0
+
+
+def two_colours() -> list[Example]:
+    """Red and blue noise, 12 of each."""
+    random = np.random.default_rng(0)
+    means = [(200, 40, 40), (40, 40, 200)]
+    return [Example(np.clip(random.normal(means[i % 2], 30, (36, 36, 3)), 0, 255).astype(np.uint8), i % 2, True) for i in range(24)]
+
+
+def trained(settings: LearnSettings) -> tuple[float, float]:
+    """Distance of the class means over their spread, before and after."""
+    vit = build(TINY, random_state(TINY, 0))
+    data = two_colours()
+    pictures = torch.from_numpy(np.stack([e.rgb[:32, :32] for e in data]))
+
+    def separation() -> float:
+        features = vit(pictures).detach().numpy()
+        red, blue = features[::2], features[1::2]
+        return float(np.linalg.norm(red.mean(0) - blue.mean(0)) / (red.std() + blue.std()))
+
+    before = separation()
+    adapter = train_adapter(
+        vit,
+        TINY,
+        data,
+        head_weight=np.zeros((2, 32)),
+        head_bias=np.zeros(2),
+        shape=AdapterShape(rank=2, alpha=4.0, first_block=1),
+        settings=settings,
+        progress=lambda done, total: None,
+    )
+    from edgecl.merge import merge
+
+    vit = build(TINY, merge(random_state(TINY, 0), [(adapter, {"*": 1.0})]))
+    return before, separation()
+
+
+def test_an_adapter_pulls_classes_apart() -> None:
+    """After a few epochs the class means lie further apart than before."""
+    before, after = trained(LearnSettings(epochs=6, batch=8))
+    assert after > before
+
+
+def test_no_epochs_give_an_adapter_of_nothing() -> None:
+    """B stays zero, so the merge changes nothing."""
+    before, after = trained(LearnSettings(epochs=0))
+    assert after == pytest.approx(before)
