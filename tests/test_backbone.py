@@ -1,0 +1,201 @@
+"""Backbones: what is supported, what a weights file must hold, and the hub."""
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.numpy import save_file
+
+from edgecl.architecture import state_shapes
+from edgecl.backbone import SUPPORTED, architecture_of, build, check_state, load_pretrained, random_state, read_weights_file
+from edgecl.errors import BadWeights, UnsupportedBackbone
+from tests.teaching import TINY
+
+NAME = "vit_tiny_patch16_224"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as timm saves it, with a head of seven classes, random."""
+    model = timm.create_model(NAME, pretrained=False, num_classes=7)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file({name: value.numpy() for name, value in model.state_dict().items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_supported_names_have_an_architecture(name: str) -> None:
+    """The numbers fix every shape that timm's own model has."""
+    architecture = architecture_of(name)
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=0)
+    assert {key: tuple(value.shape) for key, value in model.state_dict().items()} == state_shapes(architecture)
+    assert architecture.image_size == 224
+    assert architecture.interpolation == "bicubic"
+
+
+def test_others_are_refused_with_the_list() -> None:
+    """Also those that timm knows."""
+    for name in ("vit_large_patch16_224", "resnet18", "swin_tiny_patch4_window7_224", ""):
+        with pytest.raises(UnsupportedBackbone, match=r"is not supported. Supported are: vit_tiny_patch16_224, .*deit_small_patch16_224"):
+            architecture_of(name)
+    with pytest.raises(UnsupportedBackbone, match=r"timm does not know the weights .vit_tiny_patch16_224\.nonsense."):
+        architecture_of("vit_tiny_patch16_224.nonsense")
+
+
+def test_our_model_computes_what_timms_does(weights: Path) -> None:
+    """Built from the architecture's numbers alone, with timm's weights."""
+    pretrained = load_pretrained(NAME, weights)
+    model = timm.create_model(NAME, pretrained=False, num_classes=7)
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in read_weights_file(weights).items()})
+    pictures = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8))
+    normal = (pictures.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+    with torch.no_grad():
+        expected = model.eval().forward_head(model.forward_features(normal), pre_logits=True)
+    torch.testing.assert_close(build(pretrained.architecture, pretrained.state)(pictures), expected, atol=1e-5, rtol=1e-4)
+    assert pretrained.head_weight is not None
+    assert pretrained.head_weight.shape == (7, 192)
+    assert pretrained.source == "tiny.safetensors"
+
+
+def test_half_precision_files_become_float32(tmp_path: Path) -> None:
+    """bfloat16, too, which numpy does not know."""
+    from safetensors.torch import save_file as save_torch
+
+    save_torch({"a": torch.ones(2, dtype=torch.bfloat16), "b": torch.ones(2, dtype=torch.float16)}, tmp_path / "half.safetensors")
+    assert {value.dtype for value in read_weights_file(tmp_path / "half.safetensors").values()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("how", ["zip", "plain"])
+def test_pickles_are_refused_with_the_line_that_converts_them(tmp_path: Path, how: str) -> None:
+    """By their first bytes, whatever they are called; and the line works."""
+    path = tmp_path / "model.safetensors"
+    if how == "zip":
+        torch.save({"a": torch.ones(3)}, path)
+    else:
+        path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(
+        BadWeights, match=r"is a pickle, which can run code when it is opened\. Convert it on a machine you trust"
+    ) as caught:
+        read_weights_file(path)
+    if how == "zip":
+        path.rename(tmp_path / "model.pth")
+        with pytest.raises(BadWeights) as caught:
+            read_weights_file(tmp_path / "model.pth")
+        line = str(caught.value).split(' -c "')[1].removesuffix('"')
+        subprocess.run([sys.executable, "-c", line], cwd=tmp_path, check=True)
+        assert read_weights_file(tmp_path / "model.safetensors")["a"].tolist() == [1, 1, 1]
+
+
+def test_missing_and_damaged_files_are_sentences(tmp_path: Path) -> None:
+    """No traceback of a library."""
+    with pytest.raises(BadWeights, match=r"cannot be read: No such file or directory\. Expected a \.safetensors file"):
+        read_weights_file(tmp_path / "none.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(b"\x40\0\0\0\0\0\0\0{}")
+    with pytest.raises(BadWeights, match="is not a safetensors file"):
+        read_weights_file(tmp_path / "cut.safetensors")
+
+
+def test_another_models_weights_are_refused_with_the_first_differences() -> None:
+    """Missing, unexpected, other shapes, not finite: all at once, three by name."""
+    state = random_state(TINY, 0)
+    check_state({**state, "head.weight": np.zeros((3, 32))}, TINY, "fine.safetensors")
+    wrong = dict(state)
+    del wrong["cls_token"]
+    wrong["extra"] = np.zeros(1)
+    wrong["norm.bias"] = np.zeros(33)
+    wrong["norm.weight"] = np.full(32, np.nan)
+    with pytest.raises(BadWeights) as caught:
+        check_state(wrong, TINY, "x.safetensors")
+    text = str(caught.value)
+    assert "x.safetensors does not hold vit_tiny_test: cls_token is missing; extra is not part of it; norm.weight holds values" in text
+    assert "and 1 more. Check --backbone against the file." in text
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A model hub with one file, as far as its client asks: the file's description, then its bytes."""
+
+    content = b""
+    asked: list[str] = []  # noqa: RUF012
+
+    def do_HEAD(self) -> None:
+        self._answer(b"")
+
+    def do_GET(self) -> None:
+        self._answer(self.content)
+
+    def _answer(self, body: bytes) -> None:
+        Hub.asked.append(self.path)
+        known = self.path.endswith("/model.safetensors")
+        self.send_response(200 if known else 404)
+        if known:
+            self.send_header("ETag", f'"{hashlib.sha256(self.content).hexdigest()}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("Content-Length", str(len(self.content) if known else 0))
+        self.end_headers()
+        if known:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def hub(weights: Path) -> Iterator[str]:
+    """The address of a hub on this machine that has the weights (with timm's thousand classes)."""
+    model = timm.create_model(NAME, pretrained=False)
+    path = weights.parent / "hub.safetensors"
+    save_file({name: value.numpy() for name, value in model.state_dict().items()}, path)
+    Hub.content, Hub.asked = path.read_bytes(), []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+ASK = f"""
+import json, sys
+from edgecl.backbone import load_pretrained
+from edgecl.errors import EdgeclError
+try:
+    found = load_pretrained({NAME!r})
+    print(json.dumps([found.source, len(found.state), list(found.head_weight.shape)]))
+except EdgeclError as error:
+    print(json.dumps(["error", error.exit_code, str(error)]))
+"""
+
+
+def ask(home: Path, endpoint: str) -> list[object]:
+    """`load_pretrained` without a file, in a process whose hub is `endpoint`; its client reads the address at import."""
+    environment = {**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+    environment["NO_PROXY"] = environment["no_proxy"] = "127.0.0.1"
+    done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_weights_come_from_the_hub_by_timms_name(hub: str, tmp_path: Path) -> None:
+    """The real client against a hub on this machine."""
+    assert ask(tmp_path, hub) == [f"hub:{NAME}", 150, [1000, 192]]
+    assert any("timm/vit_tiny_patch16_224" in path for path in Hub.asked)
+
+
+@pytest.mark.slow  # the hub client tries for most of a minute
+def test_no_network_is_one_sentence(tmp_path: Path) -> None:
+    """Nothing listens there."""
+    kind, code, text = ask(tmp_path, "http://127.0.0.1:9")
+    assert (kind, code) == ("error", 4)
+    assert str(text).startswith(f"the weights of {NAME} could not be fetched from the hub")
+    assert str(text).endswith("Connect this machine once, or pass a local file: --weights FILE.safetensors")
