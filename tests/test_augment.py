@@ -52,20 +52,20 @@ def test_half_of_the_pictures_are_mirrored() -> None:
 
 def test_a_crop_keeps_at_least_half_and_is_not_stretched_far() -> None:
     """Read off the pixels, which know where they come from: the area from 0.5 to 1, width to height from 3/4 to 4/3, everywhere."""
-    areas, aspects, lefts = [], [], []
+    areas, aspects, corners = [], [], []
     for index in range(300):
         picture = augment(coordinates(100, 100), size=50, seed=1, epoch=0, index=index).astype(float) / 255
         w = np.ptp(picture[..., 0]) * 50 / 49
         h = np.ptp(picture[..., 1]) * 50 / 49
         areas.append(w * h)
         aspects.append(w / h)
-        lefts.append(picture[..., 0].min())
+        corners.append((picture[..., 0].min(), picture[..., 1].min()))
     assert SMALLEST_AREA - 0.04 <= min(areas) < 0.58
     assert max(areas) > 0.9
     assert ASPECT[0] - 0.04 <= min(aspects) < 0.85
     assert 1.2 < max(aspects) <= ASPECT[1] + 0.04
-    assert min(lefts) < 0.03
-    assert max(lefts) > 0.2
+    assert np.min(corners, axis=0).max() < 0.03
+    assert np.max(corners, axis=0).min() > 0.2
 
 
 @pytest.mark.parametrize(("h", "w", "box"), [(10, 400, (195, 0, 205, 10)), (400, 10, (0, 195, 10, 205)), (7, 7, None)])

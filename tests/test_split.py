@@ -96,6 +96,12 @@ def test_a_single_scene_without_times_is_cut_by_path() -> None:
     assert sorted(sources(split(pictures)[1])) == ["a17", "a18", "a19"]
 
 
+def test_a_large_share_never_takes_a_whole_class() -> None:
+    """A single scene is cut even where it comes nearest to the share as a whole."""
+    pictures = [made("a", i, captured=float(i)) for i in range(10)]
+    assert sources(split(pictures, share=0.8)[1]) == [f"a{i}" for i in range(2, 10)]
+
+
 def test_large_groups_do_not_empty_the_training() -> None:
     """Of two bursts of twenty, the smaller one's last frames validate; of three of five, one as a whole."""
     two = [made("a", i, captured=(0.0 if i < 20 else 1000.0) + i) for i in range(41)]

@@ -63,3 +63,9 @@ def test_tasks_of_two_seeds_share_no_picture(tmp_path: Path) -> None:
         write_task(tmp_path / str(seed), ["gear"], count=3, seed=seed)
     contents = [path.read_bytes() for path in tmp_path.rglob("*.jpg")]
     assert len(set(contents)) == len(contents) == 6
+
+
+def test_two_things_of_one_seed_lie_on_different_ground() -> None:
+    """Each picture has a scene of its own, as photographs do; equal corners would make the nine pictures of a seed alike."""
+    gear, bolt = (render(thing, seed=0, size=64)[:6, :6].astype(float) for thing in ("gear", "bolt"))
+    assert np.mean(np.abs(gear - bolt)) > 15
