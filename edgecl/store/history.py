@@ -223,8 +223,9 @@ def grow(
 ) -> Manifest:
     """Give the head more rows in a new version, which becomes current; the one change that needs a new graph and engine.
 
-    `graph` is `model.onnx` for `capacity` rows; `canary_of` turns the parent's `canary.safetensors` into one with as many logits; `serve` checks
-    the new graph and promotes (`edgecl.serve.serve` with a predictor). It stays staged when somebody moved `current` meanwhile: compare `store.current` with the returned number.
+    `graph` is `model.onnx` for `capacity` rows; `canary_of` turns the parent's `canary.safetensors` into one with as many logits;
+    `serve` checks the new graph and promotes (`edgecl.serve.serve` with a predictor). The version stays staged when somebody moved
+    `current` meanwhile: compare `store.current` with the returned number.
 
     Raises:
         UsageError: `capacity` is not larger, or not a multiple of 8.

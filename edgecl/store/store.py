@@ -142,7 +142,9 @@ class Store:
             UsageError: there is no such version.
         """
         folder = self.root / "versions" / version_folder(number)
-        if not (folder / MANIFEST_FILE).is_file():
+        with os_errors(f"looking into version {number}"):
+            there = (folder / MANIFEST_FILE).is_file()
+        if not there:
             raise UsageError(f"there is no version {number}; there are {self.numbers()}. See them with: edgecl log")
         return folder
 

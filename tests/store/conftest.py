@@ -1,5 +1,6 @@
 """Stores of a tiny backbone."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,15 @@ from edgecl.store import Store
 from tests.store.builders import initialised, learn
 
 
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test cuts the power, so none waits for the disk; that fsync is called, and when, is what tests/store/test_atomic.py looks at."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made once and copied, because every write waits for the disk."""
+    """Made once and copied."""
     store = initialised(tmp_path_factory.mktemp("template") / "model")
     learn(store, "cola", "fanta")
     return store.root
