@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecl import augment, head
+from edgecl import augment, head, learner
 from edgecl.evaluate import average_incremental_accuracy, evaluate, forgetting
 from edgecl.manifest import canonical_json
 from edgecl.pictures import find
@@ -55,7 +55,7 @@ def configuration() -> dict[str, Any]:
         "adapter": dataclasses.asdict(AdapterShape()),
         "memory": dataclasses.asdict(MemorySettings()),
         "learn": dataclasses.asdict(LearnSettings()),
-        "head": {"shrinkage": head.SHRINKAGE, "coefficient": "largest within one standard error"},
+        "head": {"shrinkage": head.SHRINKAGE, "start_lead": learner.START_LEAD, "coefficient": "largest within one standard error"},
         "augment": {name: getattr(augment, name) for name in dir(augment) if name.isupper()},
     }
 
@@ -118,7 +118,7 @@ def run(order: int, *, split: str, seed: int, without: int | None, work: Path, t
 def measure(store: Store, learned: dict[str, Any], pictures: list[Any], taught: list[list[str]]) -> dict[str, Any]:
     """Accuracy of the learned version on all classes so far, and on each task."""
     number = int(learned["version"])
-    predictor = OrtPredictor()
+    predictor = OrtPredictor(threads=int(os.environ.get("OMP_NUM_THREADS", "0")))
     with store.use(number) as folder:
         predictor.load(folder)
         result = evaluate(predictor, pictures, store.manifest(number))
@@ -143,7 +143,7 @@ def of_learning(learned: dict[str, Any]) -> dict[str, Any]:
 def append(row: dict[str, Any]) -> None:
     """Add a row to the committed table."""
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
-    machine = f"{platform.machine()}-{os.cpu_count()}cores"
+    machine = f"{platform.machine()}-{os.cpu_count()}cores-{os.environ.get('OMP_NUM_THREADS', 'all')}threads"
     full = {"commit": commit, "configuration": configuration_hash(), "machine": machine, **row}
     new = not ROWS.exists()
     with ROWS.open("a", newline="") as file:

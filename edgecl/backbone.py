@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgecl.architecture import Architecture, state_shapes
 from edgecl.errors import BadInput, BadWeights, MissingExtra, UnsupportedBackbone
@@ -226,11 +227,23 @@ class Vit(nn.Module):
 
     def upper(self, tokens: Tensor, first_block: int) -> Tensor:
         """Tokens `[b, n, d]` at block `first_block` -> features `[b, d]`."""
-        for block in self.model.blocks[first_block:]:
+        *blocks, last = self.model.blocks[first_block:]
+        for block in blocks:
             tokens = block(tokens)
-        # The norm works token by token and only the class token is read.
-        return self.model.norm(tokens[:, 0])  # type: ignore[no-any-return]
+        # Only the class token is read, so from the last attention on it goes alone; the norm works token by token.
+        token = tokens[:, :1]
+        token = token + last.ls1(_attend(last.attn, last.norm1(tokens)))
+        token = token + last.ls2(last.mlp(last.norm2(token)))
+        return self.model.norm(token[:, 0])  # type: ignore[no-any-return]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """uint8 `[b, h, w, 3]` -> features `[b, d]`."""
         return self.upper(self.lower(pictures, 0), 0)
+
+
+def _attend(attention: Any, tokens: Tensor) -> Tensor:
+    """timm's attention for the first token's query alone: `[b, n, d] -> [b, 1, d]`."""
+    b, n, d = tokens.shape
+    q, k, v = attention.qkv(tokens).reshape(b, n, 3, attention.num_heads, attention.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+    mixed = functional.scaled_dot_product_attention(q[:, :, :1], k, v)
+    return attention.proj(mixed.transpose(1, 2).reshape(b, 1, d))  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgecl.layout import FREE_BIAS
 
 Array = NDArray[Any]
-SHRINKAGE = 0.5
+SHRINKAGE = 0.9
 LARGEST_LEAD = 20.0  # of the right row's logit over the next, in the median
 ENOUGH, ODDS = 0.95, 19.0  # part of the new pictures that must beat rows which stay as they came, and by which odds
 
@@ -40,10 +40,18 @@ def empty_head(capacity: int, width: int) -> Head:
     return Head(np.zeros((capacity, width), np.float16), np.full(capacity, FREE_BIAS, np.float16))
 
 
-def fit_head(features: Array, rows: Array, *, capacity: int, temperature: float = 1.0, shrinkage: float = SHRINKAGE) -> Head:
+def fit_head(
+    features: Array,
+    rows: Array,
+    *,
+    capacity: int,
+    temperature: float = 1.0,
+    shrinkage: float = SHRINKAGE,
+    largest_lead: float = LARGEST_LEAD,
+) -> Head:
     """Fit every used row from `features` `[n, d]` of pictures that belong to `rows` `[n]`; logits come divided by `temperature`.
 
-    Where classes lie so far apart that the right row leads by more than `LARGEST_LEAD` in the median, all logits are scaled down to that:
+    Where classes lie so far apart that the right row leads by more than `largest_lead` in the median, all logits are scaled down to that:
     beyond it a softmax says nothing more, and fp16 would lose the difference between the other rows.
 
     A class with one picture has that picture's features as its mean. With a single picture in all, or where every class has one,
@@ -61,7 +69,7 @@ def fit_head(features: Array, rows: Array, *, capacity: int, temperature: float 
     residuals = x - means[np.searchsorted(used, rows)]
     precision_times_means = np.linalg.solve(_shrunk_covariance(residuals, rows, shrinkage), means.T).T
     bias = -0.5 * (precision_times_means * means).sum(axis=1)
-    temperature *= max(1.0, _median_lead(x @ precision_times_means.T + bias, np.searchsorted(used, rows)) / LARGEST_LEAD)
+    temperature *= max(1.0, _median_lead(x @ precision_times_means.T + bias, np.searchsorted(used, rows)) / largest_lead)
     return make_head(precision_times_means / temperature, bias / temperature, used, capacity=capacity)
 
 

@@ -36,6 +36,7 @@ from edgecl.training import Example, train_adapter
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
+START_LEAD = 2.0  # logits
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
     inputs = [sample.input for sample in lesson.samples]
     tokens = lower_tokens(vit, inputs, shape.first_block, progress=lambda done, total: progress("looking at pictures", done, total))
     before = features_of(vit, tokens, shape.first_block)
-    start = fit_head(before[fit], rows[fit], capacity=capacity)
+    # Training starts from class means that are hardly sure of anything: a head that is right already would leave the adapter nothing to learn.
+    start = fit_head(before[fit], rows[fit], capacity=capacity, shrinkage=1.0, largest_lead=START_LEAD)
     used = np.unique(rows[fit])
     adapter = train_adapter(
         vit,
