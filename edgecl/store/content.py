@@ -1,4 +1,4 @@
-"""What versions share: the backbone, and adapters and kept pictures, which are named by the hash of their bytes and checked at every read."""
+"""What versions share: the backbone, and adapters and kept pictures, named by their hash and checked at every read."""
 
 import hashlib
 from collections.abc import Mapping
