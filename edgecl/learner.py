@@ -143,16 +143,18 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
         progress=lambda done, total: progress("training", done, total),
     )
 
-    def features_at(coefficient: float, *, fast: bool = True) -> Array:
-        if coefficient == 0.0:
-            return before
-        merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]))
-        return features_of(merged, tokens, shape.first_block, fast=fast)
+    seen = {0.0: before}
+
+    def features_at(coefficient: float) -> Array:
+        if coefficient not in seen:
+            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]))
+            seen[coefficient] = features_of(merged, tokens, shape.first_block)
+        return seen[coefficient]
 
     progress("choosing the coefficient", 0, 1)
     trials = search(features_at, coefficients=settings.coefficients, rows=rows, fit=fit, judge=judging, capacity=capacity)
     coefficient = choose(trials, len(judging))
-    features = features_at(coefficient, fast=False)
+    features = features_at(coefficient)
     progress("choosing the coefficient", 1, 1)
     head, temperature = fit_calibrated(features, rows, fit=fit, judge=judging, capacity=capacity)
     old = Head(*store.head(parent.number))

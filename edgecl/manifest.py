@@ -190,7 +190,9 @@ def normal_name(name: str) -> str:
         BadInput: empty, `-` (a free row), over 100 characters, or with control characters or slashes.
     """
     normal = unicodedata.normalize("NFC", name).strip()
-    unusable = any(unicodedata.category(character).startswith("C") or character in "/\\" for character in normal)
+    # Control characters, and the separators at which some readers of labels.txt break lines.
+    odd = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    unusable = any(unicodedata.category(character) in odd or character in "/\\" for character in normal)
     if not normal or normal == FREE_LABEL or len(normal) > 100 or unusable:
         raise BadInput(f"{name!r} cannot be a class name: use 1 to 100 printable characters without slashes, and not '-' alone.")
     return normal

@@ -21,9 +21,19 @@ Coefficients = Mapping[str, float]
 
 
 def task_vector(adapter: Adapter) -> dict[str, Array]:
-    """The adapter's dense effect, `<target>.weight` -> `[out, in]` float32."""
-    scale = np.float32(adapter.scale)
-    return {f"{t}.weight": scale * (adapter.b[t].astype(np.float32) @ adapter.a[t].astype(np.float32)) for t in adapter.targets}
+    """The adapter's dense effect, `<target>.weight` -> `[out, in]` float32.
+
+    Summed rank by rank: a product of two fp16 numbers is exact in float32, so every machine gets the same bits, which a BLAS does not
+    promise.
+    """
+    vectors: dict[str, Array] = {}
+    for target in adapter.targets:
+        a, b = adapter.a[target].astype(np.float32), adapter.b[target].astype(np.float32)
+        total = np.zeros((len(b), a.shape[1]), np.float32)
+        for rank in range(adapter.rank):
+            total += b[:, rank, None] * a[rank]
+        vectors[f"{target}.weight"] = np.float32(adapter.scale) * total
+    return vectors
 
 
 def coefficient_of(coefficients: Coefficients, target: str) -> float:

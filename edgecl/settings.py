@@ -36,7 +36,7 @@ class LearnSettings:
     """One task's training."""
 
     seed: int = 0
-    epochs: int = 5  # passes over the new pictures
+    epochs: int = 4  # passes over the new pictures
     batch: int = 16  # pictures
     replay_per_new: float = 3.0  # remembered pictures per new one in an epoch, at most; keeps the time per task bounded
     learning_rate: float = 1e-3  # peak, AdamW

@@ -15,7 +15,6 @@ from edgecl.adapter import Adapter
 from edgecl.architecture import Architecture, linear_targets
 from edgecl.augment import augment
 from edgecl.backbone import Vit
-from edgecl.runtime.eager import bfloat16_is_fast
 from edgecl.settings import AdapterShape, LearnSettings
 
 Array = NDArray[Any]
@@ -93,7 +92,7 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
 
 
 def _loss(vit: Vit, head: nn.Linear, pictures: Sequence[Array], targets: Sequence[int], first_block: int, smoothing: float) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
+    with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_is_fast()):
         with torch.no_grad():
             tokens = vit.lower(torch.from_numpy(np.stack(pictures)), first_block)
         features = vit.upper(tokens, first_block)
@@ -106,3 +105,9 @@ def _linear(weight: Array, bias: Array) -> nn.Linear:
         head.weight.copy_(torch.from_numpy(weight.astype(np.float32)))
         head.bias.copy_(torch.from_numpy(bias.astype(np.float32)))
     return head
+
+
+def _bfloat16_is_fast() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware; elsewhere torch emulates it, slower than float32."""
+    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(capable is not None and capable())

@@ -122,3 +122,16 @@ def test_an_adapter_without_targets_changes_nothing() -> None:
     empty = Adapter(rank=1, alpha=1.0, a={}, b={})
     assert task_vector(empty) == {}
     assert merge({}, [(empty, {})]) == {}
+
+
+def test_a_task_vector_has_the_same_bits_on_every_machine() -> None:
+    """Rank by rank, each product exact, each sum rounded once: numpy's scalar arithmetic gives the very same numbers."""
+    random = np.random.default_rng(0)
+    a, b = (random.normal(0, 0.1, shape).astype(np.float16) for shape in ((8, 5), (3, 8)))
+    vector = task_vector(Adapter(8, 16.0, {"blocks.0.attn.qkv": a}, {"blocks.0.attn.qkv": b}))["blocks.0.attn.qkv.weight"]
+    for row in range(3):
+        for column in range(5):
+            total = np.float32(0)
+            for rank in range(8):
+                total = np.float32(total + np.float32(b[row, rank]) * np.float32(a[rank, column]))
+            assert vector[row, column] == np.float32(2) * total

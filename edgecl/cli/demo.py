@@ -1,5 +1,7 @@
 """`edgecl demo`: the whole road on drawn pictures."""
 
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,32 +14,20 @@ from edgecl.errors import UsageError
 if TYPE_CHECKING:
     from edgecl.store import Store
 
-NEXT = """
-Now with your own pictures, one folder per class:
-  edgecl init model/ --backbone vit_tiny_patch16_224
-  edgecl learn --task new_classes/
-  edgecl export --onnx
-  edgecl run --source pictures/"""
-
 
 def demo(
-    folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Absent or empty folder to work in; without it a temporary one.", show_default=False)
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Empty folder to work in and to keep; without it a temporary one.", show_default=False),
     ] = None,
 ) -> None:
-    """Walk the whole road on pictures that edgecl draws itself, with a small untrained model."""
-    import tempfile
-
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not an empty folder. Choose another place for the demo, or leave --folder out.")
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="edgecl-demo-") as place:
-            _walk(Path(place))
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        _walk(folder)
-        tell(f"everything is in {folder}; look at it with: edgecl log --store {folder / 'model'}")
-    tell(NEXT)
+    """Walk the whole road on pictures that edgecl draws itself, with a backbone that was never trained."""
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"--out {out} is not an empty folder. Choose another one, or empty it first.")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="edgecl-demo-") as temporary:
+        _walk(out or Path(temporary))
+    tell(f"done in {time.monotonic() - started:.0f} s" + (f"; look around with: edgecl log --store {out / 'model'}" if out else ""))
 
 
 def _walk(folder: Path) -> None:
@@ -55,4 +45,4 @@ def _export(store: "Store", number: int) -> str:
 
     exported = prove_and_export(store, number, make_predictor=OrtPredictor)
     worst = max(hop.parity.relative for hop in exported.hops)
-    return f"export: ONNX, {len(exported.hops) + 1} forms of the model agree within {worst:.0e} of the logits' spread"
+    return f"export: version {number} as ONNX in {exported.folder}; it differs by at most {worst:.1e} of the spread from what was trained"

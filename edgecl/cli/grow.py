@@ -15,13 +15,21 @@ def grow(
     as_json: JsonOption = False,
 ) -> None:
     """Make room for more classes, as a new version. The one change after which a new engine must be built."""
+    from edgecl.runtime.ort import OrtPredictor
     from edgecl.runtime.selftest import widened_canary
+    from edgecl.serve import serve
     from edgecl.store import Store, history
     from edgecl_export.graph import write_graph
 
     opened = Store.open(store)
     graph = write_graph(opened.facts.architecture, capacity)
-    manifest = history.grow(opened, capacity, graph, lambda canary: widened_canary(canary, capacity))
+    manifest = history.grow(
+        opened,
+        capacity,
+        graph,
+        lambda canary: widened_canary(canary, capacity),
+        serve=lambda grown, version: serve(grown, version, OrtPredictor),
+    )
     state = "current" if opened.current == manifest.number else "staged"
     if as_json:
         answer({"format": "edgecl.grow/1", "version": manifest.number, "state": state, "capacity": capacity})

@@ -82,16 +82,10 @@ def lower_tokens(
     return torch.cat(parts) if parts else torch.zeros((0, 1, 1))
 
 
-def features_of(vit: Vit, tokens: torch.Tensor, first_block: int, *, fast: bool = False) -> NDArray[np.float32]:
-    """Features `[k, d]` of `tokens [k, n, d]` that stand at block `first_block`; `fast` computes in bfloat16 where the CPU does."""
+def features_of(vit: Vit, tokens: torch.Tensor, first_block: int) -> NDArray[np.float32]:
+    """Features `[k, d]` of `tokens [k, n, d]` that stand at block `first_block`."""
     parts = [np.zeros((0, vit.width), np.float32)]
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast and bfloat16_is_fast()):
+    with torch.no_grad():
         for start in range(0, len(tokens), BATCH):
-            parts.append(vit.upper(tokens[start : start + BATCH].float(), first_block).float().numpy())
+            parts.append(vit.upper(tokens[start : start + BATCH].float(), first_block).numpy())
     return np.concatenate(parts)
-
-
-def bfloat16_is_fast() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; elsewhere torch emulates it, slower than float32."""
-    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(capable is not None and capable())

@@ -34,13 +34,6 @@ def test_features_from_the_cut_equal_features_from_the_picture() -> None:
     np.testing.assert_allclose(features_of(vit, lower_tokens(vit, PICTURES, 0), 0), whole, atol=1e-5)
 
 
-def test_the_fast_form_is_near_the_exact_one() -> None:
-    """bfloat16 where the CPU has it; good enough to choose by."""
-    vit = build(TINY, random_state(TINY, 0))
-    tokens = lower_tokens(vit, PICTURES, 1)
-    np.testing.assert_allclose(features_of(vit, tokens, 1, fast=True), features_of(vit, tokens, 1), atol=0.1)
-
-
 def test_no_pictures_give_no_features() -> None:
     """Shapes stay right at size 0."""
     vit = build(TINY, random_state(TINY, 0))
