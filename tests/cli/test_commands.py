@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import edgecl.demo.walk
 import edgecl.learner
 from edgecl.cli import main
 from edgecl.gate import GateResult
@@ -34,6 +35,7 @@ def answered(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0)
         ("forget --class red --purge", "edgecl.forget/1"),
         ("rename red rot", "edgecl.rename/1"),
         ("grow --capacity 16", "edgecl.grow/1"),
+        ("export --onnx", "edgecl.exported/1"),
         ("evaluate --data colours", "edgecl.evaluation/1"),
         ("verify --deep", "edgecl.verify/1"),
         ("gc --keep 1", "edgecl.gc/1"),
@@ -172,3 +174,29 @@ def test_evaluate_names_what_it_left_out(place: Path, capsys: pytest.CaptureFixt
     classes("colours", "cup")(place)
     found = answered(capsys, "evaluate", "--data", "colours")
     assert (found["n"], found["unlearned"]) == (8, {"cup": 1})
+
+
+def test_export_writes_a_folder_and_says_how_near_it_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`export --onnx --out DIR` writes the files of a deployment, and prints each comparison and the trtexec line."""
+    assert main(["export", "--onnx", "--opset", "17", "--precision", "fp16", "--out", "out"]) == 0
+    assert {path.name for path in (place / "out").iterdir()} == {"model.onnx", "weights.safetensors", "labels.txt", "export.json"}
+    first, live, merged, engine = capsys.readouterr().out.splitlines()
+    assert first.startswith("version 1 as ONNX opset 17, fp16: out (")
+    assert live.startswith("live adapters -> merged weights: differs by ")
+    assert merged.startswith("merged weights -> ONNX Runtime: differs by ")
+    assert "trtexec --onnx=out/model.onnx" in engine
+
+
+def test_the_demo_walks_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`edgecl demo --out DIR` says that its backbone is untrained, learns three tasks, exports, runs, rolls back, and leaves a whole store."""
+    monkeypatch.setattr(edgecl.demo.walk, "PICTURES", 4)
+    monkeypatch.setattr(edgecl.demo.walk, "NEW_PICTURES", 1)
+    monkeypatch.setattr(edgecl.demo.walk, "SETTINGS", LearnSettings(epochs=1))
+    assert main(["demo", "--out", str(tmp_path / "walked")]) == 0
+    out = capsys.readouterr().out
+    for words in ("UNTRAINED", "gear, bolt, washer", "export: version", "run: 0-gear.png", "rollback: version"):
+        assert words in out
+    assert main(["verify", "--deep", "--store", str(tmp_path / "walked/model")]) == 0
+    capsys.readouterr()
+    assert main(["demo", "--out", str(tmp_path / "walked")]) == 2
+    assert "is not an empty folder. Choose another one" in capsys.readouterr().err

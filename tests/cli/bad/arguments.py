@@ -89,4 +89,14 @@ ROWS = (
         "'opencv-python-headless' | is not installed | pip install 'edgecl[camera]'",
         together(file("a.mp4", bytes(1000)), hidden("cv2")),
     ),
+    Bad("an export of nothing", "export", 2, "say what to export | --onnx | --onnx"),
+    Bad("an opset that is not written", "export --onnx --opset 19", 2, "opset 19 | choose one of [16, 17, 18, 20] | --opset"),
+    Bad("a precision that is not written", "export --onnx --precision int4", 2, "'int4' | choose one of ['fp32', 'fp16'] | --precision"),
+    Bad(
+        "an export over other files",
+        "export --onnx --out more",
+        2,
+        "more exists and holds blue | only an export | Choose another one with --out",
+    ),
+    Bad("a demo over other files", "demo --out more", 2, "--out more | is not an empty folder | Choose another one"),
 )
