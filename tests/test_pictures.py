@@ -111,17 +111,17 @@ def test_each_rejected_file_has_its_reason(tmp_path: Path) -> None:
     (tmp_path / "cola" / "list.txt").write_text("a list")
     (tmp_path / "cola" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(tmp_path / "cola" / "pipe.png")
-    save(tmp_path / "beside.png", 5)
+    save(tmp_path / "lying beside.png", 5)
     Image.new("RGB", (50, 50)).save(tmp_path / "cola" / "large.bmp")
     found = find(tmp_path, GEOMETRY, pixel_limit=2000)
     assert found.rejected == (
-        Rejected("beside.png", "not inside a class folder"),
         Rejected("cola/cut.png", "truncated"),
         Rejected("cola/empty.jpg", "empty"),
         Rejected("cola/gone.png", "cannot be read (No such file or directory)"),
         Rejected("cola/large.bmp", "over the pixel limit: 0 million pixels, at most 0 million"),
         Rejected("cola/list.txt", "not a picture (jpg, png, webp or bmp)"),
         Rejected("cola/pipe.png", "not a file"),
+        Rejected("lying beside.png", "not inside a class folder"),
     )
     assert len(found.pictures) == 3
 

@@ -99,10 +99,13 @@ def test_exif_orientation_is_applied(form: str, orientation: int) -> None:
     assert decode(data).flags.c_contiguous
 
 
-def test_an_unreadable_exif_block_does_not_cost_the_picture() -> None:
+@pytest.mark.parametrize("block", [b"MM\0*\0\0\0\x08\0\x05garbage", b"MM\0*", b"no TIFF at all"], ids=["entries", "cut", "header"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_an_unreadable_exif_block_does_not_cost_the_picture(form: str, block: bytes) -> None:
     """Pixels are none the worse for broken metadata."""
-    data = encoded(Image.fromarray(scene()), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05garbage")
+    data = encoded(Image.fromarray(scene()), form, exif=b"Exif\0\0" + block)
     assert decode(data).shape == (96, 128, 3)
+    assert capture_time(data) is None
 
 
 def test_grey_and_one_bit_become_rgb() -> None:
