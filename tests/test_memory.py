@@ -179,6 +179,7 @@ def test_a_missing_feature_is_no_silent_choice() -> None:
 def test_no_content_comes_twice() -> None:
     """Neither the kept JPEG nor the file it was made from: not in one class, not in two, not in both roles."""
     assert refilled([kept("r")], [fresh("r"), fresh("x", source="file-r")]) == ["r"]
+    assert refilled([kept("r")], [fresh("r", source="another file"), fresh("s")]) in (["r", "s"], ["s", "r"])
     assert refilled([], [fresh("r"), fresh("r", "b"), fresh("s", "b")]) == ["r", "s"]
     assert refilled([], [fresh("x"), fresh("x", role="holdout"), fresh("y")]) == ["x", "y"]
     index = refill([], [fresh("x"), fresh("x", role="holdout")], line("x"), per_class=3, budget_bytes=MIB)
