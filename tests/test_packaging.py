@@ -1,9 +1,11 @@
 """What an installation brings along, and how little starting the command line loads."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -21,7 +23,8 @@ HEAVY = {"torch", "torchvision", "timm", "onnx", "onnxruntime", "tensorrt", "cv2
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run this Python on its own: nothing of the clone is on its path but what the installation under test puts there."""
-    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=True)
 
 
 def test_every_package_is_listed() -> None:
@@ -104,9 +107,9 @@ def test_the_mapped_packages_can_be_imported_from_wheel_and_editable_install(bui
         target = tmp_path / kind
         with wheel_of(folder) as wheel:
             wheel.extractall(target)
-        # addsitedir reads the .pth file through which an editable install works; -P and -s would be too new or too little.
-        code = (
-            f"import site; site.addsitedir({str(target)!r}); import edgecl.devices, edgecl_export, edgecl.cli; print(edgecl.cli.__file__)"
-        )
-        place = Path(python("-c", code, cwd=tmp_path).stdout.strip())
+        # -S: an edgecl that is installed where the tests run must not be found; addsitedir reads the .pth file of an editable install.
+        packages = [sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]]
+        code = f"import site, sys; site.addsitedir({str(target)!r}); sys.path += {packages!r}; "
+        code += "import edgecl.devices, edgecl_export, edgecl.cli; print(edgecl.cli.__file__)"
+        place = Path(python("-S", "-c", code, cwd=tmp_path).stdout.strip())
         assert place.is_relative_to(target if kind == "wheel" else built / "tree")
