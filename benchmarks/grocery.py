@@ -7,7 +7,8 @@
 
 Each learn is `python -m edgecl learn` in a process of its own, with its default settings, so seconds and peak memory are what a user
 gets. Training sees `train`, the coefficient and the memory's hold-out see `val`, figures are of `--split`. A finished task is a row of
-`results/grocery.csv`; a run that was stopped goes on behind its last row.
+`results/grocery.csv`; a run that was stopped goes on behind its last row. A task that has its row already is learned again where its store
+is gone, but not written again: the script prints both figures.
 """
 
 import argparse
@@ -41,6 +42,7 @@ WEIGHTS = SHARED / "weights" / "vit_tiny_patch16_224.augreg_in21k_ft_in1k.safete
 ROWS = HERE / "results" / "grocery.csv"
 FROZEN = HERE / "results" / "grocery-configuration.json"
 TASKS = 9
+KEY = ("configuration", "split", "order", "seed", "without")
 FIELDS = [
     "commit", "configuration", "machine", "seed", "split", "order", "without", "task", "version", "classes", "pictures", "accuracy",
     *[f"task{i}" for i in range(1, TASKS + 1)], "coefficient", "validation", "holdout_before", "holdout_after", "seconds", "peak_memory_mib",
@@ -142,8 +144,22 @@ def of_learning(learned: dict[str, Any]) -> dict[str, Any]:
     return {**learned["accuracy"], **{name: learned[name] for name in ("coefficient", "seconds", "peak_memory_mib")}}
 
 
+def finished(split: str, order: int, seed: int) -> list[dict[str, str]]:
+    """The committed rows of one order under the present configuration."""
+    if not ROWS.exists():
+        return []
+    wanted = (configuration_hash(), split, str(order), str(seed), "")
+    with ROWS.open() as file:
+        return [row for row in csv.DictReader(file) if tuple(row[name] for name in KEY) == wanted]
+
+
 def append(row: dict[str, Any]) -> None:
-    """Add a row to the committed table."""
+    """Add a row to the committed table, unless the task has one: then print how the two compare."""
+    print(f"order {row['order']} task {row['task']}: {row['accuracy']:.4f} of {row['pictures']}, {row['seconds']} s", flush=True)
+    for known in finished(row["split"], row["order"], row["seed"]):
+        if known["task"] == str(row["task"]):
+            print(f"  its row has {known['accuracy']}; left as it is", flush=True)
+            return
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
     machine = f"{platform.machine()}-{os.cpu_count()}cores-{os.environ.get('OMP_NUM_THREADS', 'all')}threads"
     full = {"commit": commit, "configuration": configuration_hash(), "machine": machine, **row}
@@ -153,18 +169,11 @@ def append(row: dict[str, Any]) -> None:
         if new:
             writer.writeheader()
         writer.writerow({name: f"{value:.4f}" if isinstance(value, float) else value for name, value in full.items()})
-    print(f"order {row['order']} task {row['task']}: {row['accuracy']:.4f} of {row['pictures']}, {row['seconds']} s", flush=True)
 
 
 def report(split: str, order: int, seed: int) -> float | None:
     """Print one order's table; returns the final accuracy when all tasks were learned."""
-    with ROWS.open() as file:
-        rows = [
-            row
-            for row in csv.DictReader(file)
-            if (row["split"], row["order"], row["seed"], row["without"]) == (split, str(order), str(seed), "")
-        ]
-    rows = [row for row in rows if row["configuration"] == configuration_hash()]
+    rows = finished(split, order, seed)
     print(f"\norder {order}, {split} split, configuration {configuration_hash()}")
     for row in rows:
         print(
