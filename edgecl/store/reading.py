@@ -1,7 +1,6 @@
 """Reading the store's files with limits, so that a damaged file becomes a sentence and never a traceback or a full memory."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from edgecl.errors import BadInput, StoreDamaged
+from edgecl.typed import strict_json
 
 JSON_LIMIT = 32 * 2**20  # bytes
 PICTURE_LIMIT = 16 * 2**20  # bytes
@@ -62,12 +62,9 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
         StoreDamaged: it holds something else.
     """
     try:
-        value = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise StoreDamaged(f"{where} is not JSON ({error}). Run: edgecl verify") from error
-    if not isinstance(value, dict):
-        raise StoreDamaged(f"{where} holds a {type(value).__name__}, not a JSON object. Run: edgecl verify")
-    return value
+        return strict_json(data)
+    except ValueError as error:
+        raise StoreDamaged(f"{where} is not JSON that edgecl writes ({error}). Run: edgecl verify") from error
 
 
 def check_format(found: object, expected: str, where: str) -> None:
