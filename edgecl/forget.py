@@ -80,7 +80,8 @@ def forget_class(store: Store, name: str, *, make_predictor: MakePredictor, run:
         sight, features = _look(store, parent, parent.recipe, classes, memory, make_predictor)
         head = Head(*store.head(parent.number))
         draft = _draft(parent, sight, features, task=None, recipe=parent.recipe, classes=classes, memory=memory, head=head)
-        draft = replace(draft, graph=_graph(store, parent))
+        statistics = store.statistics(parent.number)
+        draft = replace(draft, graph=_graph(store, parent), statistics=statistics and statistics.only(entry.id for entry in classes))
         return _commit(store, parent, replace(draft, run=dict(run or {})), make_predictor, None)
 
 
@@ -130,6 +131,7 @@ def _restored(store: Store, parent: Manifest, ancestor: Manifest, task: str) -> 
         graph=(folder / GRAPH_FILE).read_bytes(),
         canary=(folder / CANARY_FILE).read_bytes(),
         run={},
+        statistics=store.statistics(ancestor.number),
     )
 
 
@@ -150,7 +152,7 @@ def _version_before(store: Store, parent: Manifest, task: str) -> int | None:
     number: int | None = parent.number
     while number is not None and number in numbers:
         manifest = store.manifest(number)
-        if manifest.operation == "learn" and manifest.task == task:
+        if manifest.operation in ("learn", "apply") and manifest.task == task:
             return manifest.parent if manifest.parent in numbers else None
         number = manifest.parent
     return None

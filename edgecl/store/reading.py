@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from edgecl.errors import BadInput, StoreDamaged
+from edgecl.tensors import parsed_tensors
 from edgecl.typed import strict_json
 
 JSON_LIMIT = 32 * 2**20  # bytes
@@ -88,8 +87,8 @@ def parse_arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
         StoreDamaged: it is not a safetensors file.
     """
     try:
-        return dict(load(data))
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        return parsed_tensors(data)
+    except ValueError as error:
         raise StoreDamaged(f"{where} is not a safetensors file ({error}). Run: edgecl verify --deep") from error
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgecl.adapter import Adapter
 from edgecl.architecture import Architecture
 from edgecl.errors import BadInput, StoreBusy, StoreDamaged, UsageError
+from edgecl.gaussians import Gaussians, parse_gaussians
 from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
 from edgecl.merge import Coefficients, merge
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
@@ -32,6 +33,7 @@ from edgecl.store.versions import (
     MEMORY_FILE,
     RUN_FILE,
     RUN_FORMAT,
+    STATISTICS_FILE,
     WEIGHTS_FILE,
     Draft,
     build_manifest,
@@ -187,6 +189,19 @@ class Store:
     def memory(self, number: int) -> tuple[KeptPicture, ...]:
         """The memory's index as version `number` has it."""
         return memory_from_json(parse_json(self.file(number, MEMORY_FILE), f"{version_folder(number)}/{MEMORY_FILE}"))
+
+    def statistics(self, number: int) -> Gaussians | None:
+        """What version `number` knows of classes that came without pictures; None where there is nothing.
+
+        Raises:
+            StoreDamaged: the file was changed or holds something else.
+        """
+        if STATISTICS_FILE not in self.manifest(number).files:
+            return None
+        try:
+            return parse_gaussians(self.file(number, STATISTICS_FILE), self.facts.architecture.width)
+        except ValueError as error:
+            raise StoreDamaged(f"{version_folder(number)}/{STATISTICS_FILE}: {error}. Restore it from a copy of the store.") from error
 
     def picture(self, hash: str) -> bytes:
         """The JPEG of a kept picture.
