@@ -48,7 +48,8 @@ def _no_constant(name: str) -> float:
 def typed(kind: type[T], value: object, where: str) -> T:
     """`value` as an instance of the dataclass `kind`; `where` names it in the message.
 
-    Fields may be declared as int, float, str, Any, Literal, another dataclass, `X | None`, `tuple[X, ...]` and `Mapping[str, X]`.
+    Fields may be declared as bool, int, float, str, Any, Literal, another dataclass, `X | None`, `tuple[X, ...]`, `tuple[X, X]` and
+    `Mapping[str, X]`.
     Numbers stay as they are written: a whole number in a float field is not turned into a float, so that hashes over the JSON agree.
 
     Raises:
@@ -70,6 +71,8 @@ def _built(kind: Any, value: Any, where: str) -> Any:
         return value if isinstance(value, str) and value in arguments else _wrong(value, where, f"one of {list(arguments)}")
     if origin is tuple:
         items = value if isinstance(value, list | tuple) else _wrong(value, where, "a list")
+        if arguments[-1] is not Ellipsis and len(items) != len(arguments):
+            _wrong(value, where, f"a list of {len(arguments)}")
         return tuple(_built(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(items))
     if origin is Mapping:
         fields = value if isinstance(value, dict) else _wrong(value, where, "an object")
@@ -97,6 +100,8 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
         # Control characters could steer a terminal that shows the text; a lone surrogate cannot be written as UTF-8.
         clean = isinstance(value, str) and not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
         return value if clean else _wrong(value, where, "a text without control characters")
+    if kind is bool:
+        return value if isinstance(value, bool) else _wrong(value, where, "true or false")
     if kind is int:
         whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
         return value if whole else _wrong(value, where, "a whole number")

@@ -1,6 +1,8 @@
 """Reading the store's files with limits, so that a damaged file becomes a sentence and never a traceback or a full memory."""
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,22 @@ def place(path: Path) -> str:
     return "/".join(path.parts[-2:])
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """An opener for `open` that comes back at once from a pipe that nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read_bytes(path: Path, *, limit: int) -> bytes:
     """The content of a file of at most `limit` bytes.
 
     Raises:
-        StoreDamaged: it is missing, not a file, unreadable or larger.
+        StoreDamaged: it is missing, no regular file (to read a pipe or a device may never end), unreadable or larger.
         BadInput: the user may not read it.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StoreDamaged(f"{place(path)} is no regular file. Restore it from a copy of the store.")
             data = file.read(limit + 1)
     except FileNotFoundError as error:
         raise StoreDamaged(f"{place(path)} is missing. Run: edgecl verify") from error
@@ -112,7 +121,9 @@ def file_sha256(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StoreDamaged(f"{place(path)} is no regular file. Restore it from a copy of the store.")
             while piece := file.read(2**20):
                 digest.update(piece)
     except OSError as error:

@@ -23,6 +23,7 @@ from edgecl.store.creating import BASE_FILE, empty_place, write_facts
 from edgecl.store.facts import FACTS_FILE, Facts, read_facts
 from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
+from edgecl.store.ownership import check_changeable
 from edgecl.store.pointers import read_pointer, write_pointer
 from edgecl.store.reading import TENSOR_LIMIT, file_sha256, parse_json, place, read_bytes, read_json
 from edgecl.store.settings import Settings, read_settings
@@ -235,7 +236,9 @@ class Store:
 
         Raises:
             StoreBusy: someone else holds it.
+            BadInput: the store belongs to another user.
         """
+        check_changeable(self.root)
         with self._learning.held() as outermost:
             if outermost:
                 with self.pointer_lock():
@@ -248,7 +251,9 @@ class Store:
 
         Raises:
             StoreBusy: it was not free for ten seconds.
+            BadInput: the store belongs to another user.
         """
+        check_changeable(self.root)
         with exclusive(self.root / "pointer.lock", wait_s=POINTER_WAIT_S):
             yield
 
