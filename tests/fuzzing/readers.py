@@ -44,7 +44,7 @@ class Reader:
     read: Callable[[bytes], object]
     refusals: tuple[type[Exception], ...]
     bend: Callable[[bytes, random.Random, Bend], bytes]  # the third bends plain bytes
-    modules: tuple[str, ...]  # whose branches count
+    code: Mapping[str, tuple[str, ...]]  # file -> the functions whose branches count; none named: all
 
 
 def try_one(reader: Reader, data: bytes) -> bool:
@@ -177,7 +177,7 @@ def read_tensors(data: bytes) -> object:
     """By each of the readers; the first that refuses with a sentence of its own does not keep the others from trying."""
     config = adapter_files(random_adapter(1), "tiny")[CONFIG_FILE]
     tries: Mapping[str, Callable[[], object]] = {
-        "tensors": lambda: {name: array.sum() for name, array in parsed_tensors(data).items() if array.dtype != bool},
+        "tensors": lambda: {name: array.tobytes() for name, array in parsed_tensors(data).items()},
         "adapter": lambda: parse_adapter({CONFIG_FILE: config, TENSOR_FILE: data}),
         "head": lambda: parse_head(data, "head.safetensors", 16, TINY.width),
         "statistics": lambda: parse_gaussians(data, TINY.width),
@@ -262,14 +262,26 @@ def _summed(data: bytes) -> bytes:
 
 
 READERS = (
-    Reader("bundle", bundle_seeds, read, (BadInput,), bend_bundle, ("edgecl/bundle/container.py", "edgecl/bundle/content.py")),
-    Reader(
-        "manifest", manifest_seeds, read_manifest, (StoreDamaged,), bend_manifest,
-        ("edgecl/typed.py", "edgecl/manifest.py", "edgecl/store/facts.py", "edgecl/store/reading.py", "edgecl/architecture.py"),
-    ),
-    Reader(
-        "safetensors", tensor_seeds, read_tensors, (), bend_tensors,
-        ("edgecl/tensors.py", "edgecl/adapter.py", "edgecl/gaussians.py", "edgecl/store/content.py", "edgecl/runtime/selftest.py"),
-    ),
-    Reader("pictures", picture_seeds, read_picture, (UnreadablePicture,), bend_picture, ("edgecl/preprocess.py",)),
+    Reader("bundle", bundle_seeds, read, (BadInput,), bend_bundle, {
+        "edgecl/bundle/container.py": ("parse_sealed", "_check_beginning", "_check_signature"),
+        "edgecl/bundle/content.py": ("opened", "_filled", "_check_header", "_check_adapter", "_parsed_model", "_check_picture"),
+    }),
+    Reader("manifest", manifest_seeds, read_manifest, (StoreDamaged,), bend_manifest, {
+        "edgecl/typed.py": (),
+        "edgecl/manifest.py": ("manifest_from_json", "class_problems", "_is_normal", "memory_from_json", "normal_name"),
+        "edgecl/store/facts.py": ("facts_from_json",),
+        "edgecl/store/reading.py": ("parse_json",),
+        "edgecl/architecture.py": ("Architecture.from_json",),
+    }),
+    Reader("safetensors", tensor_seeds, read_tensors, (), bend_tensors, {
+        "edgecl/tensors.py": (),
+        "edgecl/adapter.py": ("parse_adapter", "_target", "_forward_order"),
+        "edgecl/gaussians.py": ("parse_gaussians",),
+        "edgecl/store/content.py": ("parse_head",),
+        "edgecl/store/reading.py": ("same_shapes",),
+        "edgecl/runtime/selftest.py": ("_parsed", "_fault"),
+    }),
+    Reader("pictures", picture_seeds, read_picture, (UnreadablePicture,), bend_picture, {
+        "edgecl/preprocess.py": ("decode", "_begins", "_over", "_check_size", "_reason", "_rgb", "_orientation", "_turned", "capture_time", "to_input", "shrink"),
+    }),
 )  # fmt: skip
