@@ -14,7 +14,7 @@ from edgecl.layout import safetensors_bytes
 from edgecl.tensors import parsed_tensors
 
 Array = NDArray[Any]
-STIFFNESS = 0.1  # of the map between two backbones, as a part of the anchors' variance per direction
+STIFFNESS = 3.0  # of the map between two backbones, as a part of the variance of the anchors per direction
 _MEAN = "mean."
 DIRECTIONS = 96  # along which the points of a class are spread
 
