@@ -3,6 +3,7 @@
     pip install 'edgecl[bench]'
     python benchmarks/fuzz_readers.py                       # ten minutes of CPU for each, one process each; writes results/fuzz.csv
     python benchmarks/fuzz_readers.py --cpu-seconds 20      # a look; writes nothing
+    python benchmarks/fuzz_readers.py --work DIR            # a run that was stopped goes on in DIR
 
 libFuzzer through atheris begins with the valid files of tests/fuzzing/readers.py and bends them there, checksums mended. A finding is an
 exception that the reader does not promise, an input that takes more than ten seconds, or a process above 1 GiB. At the end the files that
@@ -27,6 +28,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "export")]
+SAVE_EVERY_S = 5.0  # of CPU time
 TIMEOUT_S, RSS_LIMIT_MIB, LARGEST_BYTES = 10, 1024, 65536
 FIELDS = [
     "reader",
@@ -44,7 +46,7 @@ FIELDS = [
 
 
 def attack(name: str, cpu_seconds: float, corpus: Path, stats: Path) -> None:
-    """Fuzz one reader in this process until its CPU time is over; never returns."""
+    """Fuzz one reader in this process until its CPU time, that of stopped runs included, is over; never returns."""
     import atheris
 
     with atheris.instrument_imports(include=["edgecl"]):
@@ -54,7 +56,9 @@ def attack(name: str, cpu_seconds: float, corpus: Path, stats: Path) -> None:
     reader = next(reader for reader in READERS if reader.name == name)
     for number, seed in enumerate(reader.seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
-    figures: dict[str, Any] = {"inputs": 0, "accepted": 0, "crashes": {}, "slowest s": 0.0}
+    figures: dict[str, Any] = {"inputs": 0, "accepted": 0, "crashes": {}, "slowest s": 0.0, "cpu seconds": 0.0, "peak MiB": 0}
+    figures |= json.loads(stats.read_text()) if stats.exists() else {}
+    before_s, written_s = figures["cpu seconds"], 0.0
 
     def raw(data: bytes, rng: random.Random) -> bytes:
         if rng.random() < 0.5:
@@ -76,13 +80,19 @@ def attack(name: str, cpu_seconds: float, corpus: Path, stats: Path) -> None:
         now = time.process_time()
         figures["inputs"] += 1
         figures["slowest s"] = max(figures["slowest s"], now - began)
-        if now > cpu_seconds:
+        over = before_s + now > cpu_seconds
+        nonlocal written_s
+        if over or now > written_s + SAVE_EVERY_S:
+            written_s = now
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            stats.write_text(json.dumps({**figures, "cpu seconds": round(now), "peak MiB": peak}))
+            figures.update({"cpu seconds": round(before_s + now, 1), "peak MiB": max(figures["peak MiB"], peak)})
+            stats.with_suffix(".new").write_text(json.dumps(figures))
+            stats.with_suffix(".new").replace(stats)
+        if over:
             os._exit(0)
 
     options = [f"-timeout={TIMEOUT_S}", f"-rss_limit_mb={RSS_LIMIT_MIB}", f"-max_len={LARGEST_BYTES}", "-len_control=0"]
-    atheris.Setup([sys.argv[0], str(corpus), *options, f"-artifact_prefix={stats.parent}/hang-{name}-"], one, custom_mutator=mutate)
+    atheris.Setup([sys.argv[0], str(corpus), *options, f"-artifact_prefix={stats.parent}/found-{name}-"], one, custom_mutator=mutate)
     atheris.Fuzz()
 
 
@@ -127,14 +137,14 @@ def run(arguments: argparse.Namespace) -> int:
     for name, child in children.items():
         child.wait()
         stats = work / f"{name}.json"
-        figures = json.loads(stats.read_text()) if stats.exists() else {"crashes": {}}
-        hangs = [path.name for path in work.glob(f"hang-{name}-*") if "slow-unit" not in path.name]
+        figures = json.loads(stats.read_text())
+        found = [path.name for path in work.glob(f"found-{name}-*")]  # by libFuzzer: crash-, timeout-, oom-
         counted = subprocess.run(
             [sys.executable, __file__, "--count", name, "--work", str(work)], stdout=subprocess.PIPE, text=True, check=True
         )
-        row = {**figures, **json.loads(counted.stdout), "reader": name, "crashes": len(figures["crashes"]), "hangs": len(hangs)}
-        if child.returncode and not hangs:
-            row["crashes"] += 1
+        row = {**figures, **json.loads(counted.stdout), "reader": name}
+        row["crashes"] = len(figures["crashes"]) + sum("-crash-" in path for path in found)
+        row["hangs"] = sum("-timeout-" in path or "-oom-" in path for path in found)
         row["slowest s"] = round(row.get("slowest s", float("nan")), 2)
         row["machine"] = f"{platform.machine()}, Python {platform.python_version()}"
         rows.append(row)

@@ -1,17 +1,18 @@
 """A bundle for the tiny backbone, made without a store, with everything in it that a bundle can hold."""
 
-import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgecl.adapter import adapter_files, adapter_hash
-from edgecl.bundle.container import packed, parse_sealed
+from edgecl.bundle.container import MAGIC, UNSIGNED, packed, parse_sealed
 from edgecl.bundle.content import Before, Bundle, Contents, Model, Provenance, header_of, opened, parts_of
-from edgecl.manifest import ClassEntry, KeptPicture, Recipe, RecipeStep, Thresholds
+from edgecl.bundle.keys import key_text
+from edgecl.manifest import ClassEntry, KeptPicture, Recipe, RecipeStep, Thresholds, canonical_json
 from edgecl.memory import candidate
 from tests.store.builders import TINY, random_adapter
 
@@ -62,20 +63,23 @@ def contents_and_parts(**changes: Any) -> tuple[Contents, dict[str, bytes]]:
     return contents, parts_of({adapter_hash(files): files}, model, {kept.hash: data for kept, data in pictures})
 
 
-def bundle_bytes(**changes: Any) -> bytes:
-    """The file."""
+def bundle_bytes(*, signed: bool = False, **changes: Any) -> bytes:
+    """The file, on request signed by a key that everybody knows."""
     contents, parts = contents_and_parts(**changes)
-    return packed(header_of(contents, parts), parts)
+    header = header_of(contents, parts)
+    return packed(header, parts, signature_of(canonical_json(header)) if signed else UNSIGNED)
 
 
-def read(data: bytes) -> Bundle:
+def signature_of(header: bytes) -> tuple[bytes, bytes]:
+    """(public key, signature) by the private key of 32 zeros."""
+    private = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    return private.public_key().public_bytes_raw(), private.sign(MAGIC + header)
+
+
+KEY = key_text(signature_of(b"")[0])
+
+
+def read(data: bytes, trusted_keys: Sequence[str] = ()) -> Bundle:
     """What a store of the tiny backbone makes of it."""
     path = Path("task.edgecl")
-    return opened(parse_sealed(data, path), path, TINY, BASE)
-
-
-def png(size: int = 8) -> bytes:
-    """A small PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return opened(parse_sealed(data, path, trusted_keys=trusted_keys), path, TINY, BASE)

@@ -17,7 +17,8 @@ from PIL import Image
 from safetensors.numpy import save
 
 from edgecl.adapter import CONFIG_FILE, TENSOR_FILE, adapter_files, adapter_hash, parse_adapter
-from edgecl.bundle.container import FIXED, LENGTH_BYTES, MAGIC, entries
+from edgecl.bundle.container import FIXED, LENGTH_BYTES, MAGIC, UNSIGNED, entries
+from edgecl.bundle.content import Bundle
 from edgecl.errors import BadInput, StoreDamaged
 from edgecl.gaussians import measured, parse_gaussians
 from edgecl.manifest import FileEntry, labels_text, manifest_from_json, manifest_to_json, memory_from_json, memory_to_json, pretty_json
@@ -29,7 +30,7 @@ from edgecl.store.facts import STORE_FORMAT, Facts, facts_from_json
 from edgecl.store.reading import parse_json
 from edgecl.store.versions import head_bytes
 from edgecl.tensors import parsed_tensors
-from tests.bundle.builders import bundle_bytes, jpeg, read
+from tests.bundle.builders import KEY, bundle_bytes, jpeg, read, signature_of
 from tests.fuzzing.bending import Bend, bent_json, dumped
 from tests.store.builders import TINY, random_adapter
 from tests.test_manifest import example
@@ -60,8 +61,15 @@ def try_one(reader: Reader, data: bytes) -> bool:
 
 
 def bundle_seeds() -> list[bytes]:
-    """With and without pictures, and one whose task only taught the head."""
-    return [bundle_bytes(), bundle_bytes(temperature=2, accuracy={})]
+    """Signed and not, and one with other numbers."""
+    return [bundle_bytes(), bundle_bytes(signed=True), bundle_bytes(temperature=2, accuracy={})]
+
+
+def read_bundle(data: bytes) -> Bundle:
+    """By a store that trusts nobody and, if somebody signed, by one that trusts a key: there the signature decides first."""
+    if data[len(MAGIC) : FIXED - LENGTH_BYTES].strip(b"\0"):
+        read(data, trusted_keys=(KEY,))
+    return read(data)
 
 
 def bend_bundle(data: bytes, rng: random.Random, raw: Bend) -> bytes:
@@ -78,7 +86,8 @@ def bend_bundle(data: bytes, rng: random.Random, raw: Bend) -> bytes:
         if rng.random() < 0.9:
             header, parts = _mended(header, parts)
         text = dumped(header)
-        return b"".join([MAGIC, bytes(96), len(text).to_bytes(LENGTH_BYTES, "little"), text, *(parts[name] for name in sorted(parts))])
+        signature = b"".join(signature_of(text) if rng.random() < 0.3 else UNSIGNED)
+        return b"".join([MAGIC, signature, len(text).to_bytes(LENGTH_BYTES, "little"), text, *(parts[name] for name in sorted(parts))])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError):
         return raw(data, rng)
 
@@ -262,7 +271,7 @@ def _summed(data: bytes) -> bytes:
 
 
 READERS = (
-    Reader("bundle", bundle_seeds, read, (BadInput,), bend_bundle, {
+    Reader("bundle", bundle_seeds, read_bundle, (BadInput,), bend_bundle, {
         "edgecl/bundle/container.py": ("parse_sealed", "_check_beginning", "_check_signature"),
         "edgecl/bundle/content.py": ("opened", "_filled", "_check_header", "_check_adapter", "_parsed_model", "_check_picture"),
     }),

@@ -165,5 +165,8 @@ def test_a_lock_that_is_a_link(tmp_path: Path) -> None:
 def test_a_lock_that_may_not_be_opened(tmp_path: Path) -> None:
     """A lock file that is a folder, or lies in none, ends in a sentence."""
     (tmp_path / "learn.lock").mkdir()
-    with pytest.raises((StoreDamaged, BadInput), match=r"learn.lock is a link or no file.*Delete it"), exclusive(tmp_path / "learn.lock", wait_s=0):
+    with (
+        pytest.raises((StoreDamaged, BadInput), match=r"learn.lock is a link or no file.*Delete it"),
+        exclusive(tmp_path / "learn.lock", wait_s=0),
+    ):
         pass
