@@ -122,11 +122,10 @@ def _opened(path: Path) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BadInput(f"the bundle {path} cannot be read ({error.strerror}). Expected a file that edgecl pack has written.") from error
-    file = open(descriptor, "rb")  # noqa: SIM115  the caller closes it
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
+        os.close(descriptor)
         raise BadInput(f"the bundle {path} cannot be read (it is no regular file). Expected a file that edgecl pack has written.")
-    return file
+    return open(descriptor, "rb")
 
 
 def _check_beginning(data: bytes, path: Path) -> None:

@@ -77,14 +77,14 @@ def bend_bundle(data: bytes, rng: random.Random, raw: Bend) -> bytes:
     if rng.random() < 0.2:
         return raw(data, rng)
     try:
-        header, parts = _apart(data)
+        header, parts = apart(data)
         if rng.random() < 0.5:
             header = bent_json(header, rng)
         else:
             name = rng.choice(sorted(parts))
             parts[name] = bend_tensors(parts[name], rng, raw) if name.endswith("safetensors") else raw(parts[name], rng)
         if rng.random() < 0.9:
-            header, parts = _mended(header, parts)
+            header, parts = mended(header, parts)
         text = dumped(header)
         signature = b"".join(signature_of(text) if rng.random() < 0.3 else UNSIGNED)
         return b"".join([MAGIC, signature, len(text).to_bytes(LENGTH_BYTES, "little"), text, *(parts[name] for name in sorted(parts))])
@@ -92,7 +92,8 @@ def bend_bundle(data: bytes, rng: random.Random, raw: Bend) -> bytes:
         return raw(data, rng)
 
 
-def _apart(data: bytes) -> tuple[Any, dict[str, bytes]]:
+def apart(data: bytes) -> tuple[Any, dict[str, bytes]]:
+    """Header and parts of a bundle that is whole."""
     length = int.from_bytes(data[FIXED - LENGTH_BYTES : FIXED], "little")
     header = json.loads(data[FIXED : FIXED + length])
     parts, start = {}, FIXED + length
@@ -103,7 +104,7 @@ def _apart(data: bytes) -> tuple[Any, dict[str, bytes]]:
     return header, parts
 
 
-def _mended(header: Any, parts: dict[str, bytes]) -> tuple[Any, dict[str, bytes]]:
+def mended(header: Any, parts: dict[str, bytes]) -> tuple[Any, dict[str, bytes]]:
     """Adapters and pictures are named after what they hold now, and "files" says so."""
     text = json.dumps(header)
     for hash in {name.partition("/")[0] for name in parts if "/" in name}:
