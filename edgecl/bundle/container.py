@@ -3,6 +3,7 @@
     "edgecl.bundle/1\\n"        16 bytes
     public key, signature      32 + 64 bytes, zeros when nobody signed
     length of the header       8 bytes, little endian
+    sha256 of the header       32 bytes
     header                     canonical JSON; under "files" the sha256 and the length of each part
     parts                      one after the other in the order of their names, to the last byte of the file
 
@@ -11,7 +12,9 @@ signature is over the first line and the header, and so over the hash of every p
 """
 
 import hashlib
+import io
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +27,8 @@ from edgecl.manifest import FileEntry, canonical_json
 from edgecl.typed import strict_json, typed
 
 MAGIC = b"edgecl.bundle/1\n"
-LENGTH_BYTES = 8
-FIXED = len(MAGIC) + KEY_BYTES + SIGNATURE_BYTES + LENGTH_BYTES
+LENGTH_BYTES, HASH_BYTES = 8, 32
+FIXED = len(MAGIC) + KEY_BYTES + SIGNATURE_BYTES + LENGTH_BYTES + HASH_BYTES
 HEADER_LIMIT = 8 * 2**20  # bytes
 BUNDLE_LIMIT = 512 * 2**20  # bytes of the whole file
 UNSIGNED = bytes(KEY_BYTES), bytes(SIGNATURE_BYTES)
@@ -58,8 +61,12 @@ def to_be_signed(header: Mapping[str, Any]) -> bytes:
 
 def packed(header: Mapping[str, Any], parts: Mapping[str, bytes], signature: tuple[bytes, bytes] = UNSIGNED) -> bytes:
     """The file, byte for byte a function of what is handed in; `signature` is (public key, signature)."""
-    text = canonical_json(header)
-    return b"".join([MAGIC, *signature, len(text).to_bytes(LENGTH_BYTES, "little"), text, *(parts[name] for name in sorted(parts))])
+    return b"".join([beginning(canonical_json(header), signature), *(parts[name] for name in sorted(parts))])
+
+
+def beginning(text: bytes, signature: tuple[bytes, bytes] = UNSIGNED) -> bytes:
+    """Everything before the parts, for the header `text`."""
+    return b"".join([MAGIC, *signature, len(text).to_bytes(LENGTH_BYTES, "little"), hashlib.sha256(text).digest(), text])
 
 
 def starts_like_one(path: Path) -> bool:
@@ -89,12 +96,15 @@ def read_sealed(path: Path, *, trusted_keys: Sequence[str] = ()) -> Sealed:
 def parse_sealed(data: bytes, path: Path, *, trusted_keys: Sequence[str] = ()) -> Sealed:
     """What `read_sealed` makes of a file's bytes; `path` names it in messages."""
     _check_beginning(data, path)
-    key, signature = data[len(MAGIC) :][:KEY_BYTES], data[len(MAGIC) + KEY_BYTES :][:SIGNATURE_BYTES]
-    length = int.from_bytes(data[FIXED - LENGTH_BYTES : FIXED], "little")
+    fields = io.BytesIO(data[len(MAGIC) : FIXED])
+    key, signature = fields.read(KEY_BYTES), fields.read(SIGNATURE_BYTES)
+    length, digest = int.from_bytes(fields.read(LENGTH_BYTES), "little"), fields.read(HASH_BYTES)
     text = data[FIXED : FIXED + length]
     if len(text) != length or length > HEADER_LIMIT:
         raise _bad(path, f"its header should have {length} bytes, but {len(data) - FIXED} follow and at most {HEADER_LIMIT} are read")
     signed_by = _check_signature(path, key, signature, MAGIC + text, trusted_keys)
+    if hashlib.sha256(text).digest() != digest:
+        raise _bad(path, "its header was changed")
     try:
         header = strict_json(text)
         if canonical_json(header) != text:
@@ -132,7 +142,7 @@ def _check_beginning(data: bytes, path: Path) -> None:
     if data.startswith(MAGIC) and len(data) >= FIXED:
         return
     first = data.partition(b"\n")[0][:40]
-    if first.startswith(MAGIC.partition(b"/")[0] + b"/") and first != MAGIC.strip():
+    if re.fullmatch(rb"edgecl\.bundle/[0-9]{1,9}", first) and first != MAGIC.strip():
         raise BadInput(
             f"{path} has the format {first.decode('ascii', 'replace')!r}, but this edgecl reads up to 1. Upgrade edgecl: pip install -U edgecl"
         )

@@ -17,8 +17,9 @@ from PIL import Image
 from safetensors.numpy import save
 
 from edgecl.adapter import CONFIG_FILE, TENSOR_FILE, adapter_files, adapter_hash, parse_adapter
-from edgecl.bundle.container import FIXED, LENGTH_BYTES, MAGIC, UNSIGNED, entries
+from edgecl.bundle.container import FIXED, HASH_BYTES, LENGTH_BYTES, MAGIC, UNSIGNED, beginning, entries
 from edgecl.bundle.content import Bundle
+from edgecl.bundle.keys import KEY_BYTES, SIGNATURE_BYTES
 from edgecl.errors import BadInput, StoreDamaged
 from edgecl.gaussians import measured, parse_gaussians
 from edgecl.manifest import FileEntry, labels_text, manifest_from_json, manifest_to_json, memory_from_json, memory_to_json, pretty_json
@@ -67,7 +68,7 @@ def bundle_seeds() -> list[bytes]:
 
 def read_bundle(data: bytes) -> Bundle:
     """By a store that trusts nobody and, if somebody signed, by one that trusts a key: there the signature decides first."""
-    if data[len(MAGIC) : FIXED - LENGTH_BYTES].strip(b"\0"):
+    if data[len(MAGIC) :][: KEY_BYTES + SIGNATURE_BYTES].strip(b"\0"):
         read(data, trusted_keys=(KEY,))
     return read(data)
 
@@ -86,15 +87,15 @@ def bend_bundle(data: bytes, rng: random.Random, raw: Bend) -> bytes:
         if rng.random() < 0.9:
             header, parts = mended(header, parts)
         text = dumped(header)
-        signature = b"".join(signature_of(text) if rng.random() < 0.3 else UNSIGNED)
-        return b"".join([MAGIC, signature, len(text).to_bytes(LENGTH_BYTES, "little"), text, *(parts[name] for name in sorted(parts))])
+        begun = beginning(text, signature_of(text) if rng.random() < 0.3 else UNSIGNED)
+        return b"".join([begun, *(parts[name] for name in sorted(parts))])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError):
         return raw(data, rng)
 
 
 def apart(data: bytes) -> tuple[Any, dict[str, bytes]]:
     """Header and parts of a bundle that is whole."""
-    length = int.from_bytes(data[FIXED - LENGTH_BYTES : FIXED], "little")
+    length = int.from_bytes(data[FIXED - HASH_BYTES - LENGTH_BYTES : FIXED - HASH_BYTES], "little")
     header = json.loads(data[FIXED : FIXED + length])
     parts, start = {}, FIXED + length
     for name in sorted(header["files"]):

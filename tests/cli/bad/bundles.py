@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
-from edgecl.bundle.container import FIXED, MAGIC
+from edgecl.bundle.container import FIXED, HASH_BYTES, MAGIC, UNSIGNED, beginning
 from tests.bundle.builders import KEY, signature_of
 from tests.cli.bad.row import Bad
 from tests.cli.workplace import Make, bomb, cut, file, flipped, folder, hidden, pipe, run_before, together
@@ -50,9 +50,8 @@ def rewritten(change: Callable[[Any, dict[str, bytes]], object], *, mend: bool =
         if mend:
             header, parts = mended(header, parts)
         text = dumped(header)
-        signature = b"".join(signature_of(text)) if signed else bytes(96)
         body = b"".join(parts[name] for name in sorted(parts))
-        (place / "bad.edgecl").write_bytes(MAGIC + signature + len(text).to_bytes(8, "little") + text + body)
+        (place / "bad.edgecl").write_bytes(beginning(text, signature_of(text) if signed else UNSIGNED) + body)
 
     return make
 
@@ -89,9 +88,9 @@ def text_of_header(old: bytes, new: bytes) -> Make:
 
     def make(place: Path) -> None:
         data = (place / "blue.edgecl").read_bytes()
-        length = int.from_bytes(data[FIXED - 8 : FIXED], "little")
+        length = int.from_bytes(data[FIXED - HASH_BYTES - 8 : FIXED - HASH_BYTES], "little")
         text = data[FIXED : FIXED + length].replace(old, new, 1)
-        (place / "bad.edgecl").write_bytes(data[: FIXED - 8] + len(text).to_bytes(8, "little") + text + data[FIXED + length :])
+        (place / "bad.edgecl").write_bytes(beginning(text) + data[FIXED + length :])
 
     return make
 
@@ -223,7 +222,7 @@ ROWS = (
     ),
     Bad("a picture that is a bomb", APPLY, 4, "the picture | is no JPEG | Fetch it again", part(".jpg", lambda data: bomb())),
     Bad(
-        "a picture that is cut short",
+        "a picture of a bundle that is cut short",
         APPLY,
         4,
         "the picture | cannot be read (truncated) | Fetch it again",
