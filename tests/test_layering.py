@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 # A file may import its own rung and those above it in this list. A name is a module or a whole package of edgecl; `edgecl` is the root.
 LADDER = (
     "edgecl errors settings architecture manifest",
-    "preprocess device merge head lora layout adapter",
+    "preprocess profile device merge head lora layout adapter",
     "pictures split backbone memory store runtime",
     # The learner's own parts stand on its rung: start, lesson, augment, training, search, outcome, canary, serve.
     "learner start lesson augment training search outcome canary serve gate calibrate evaluate forget report bundle web demo",
