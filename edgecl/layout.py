@@ -34,6 +34,11 @@ def deployment_shapes(architecture: Architecture, capacity: int) -> dict[str, tu
     return shapes
 
 
+def refittable_names(architecture: Architecture) -> list[str]:
+    """The tensors that learning changes, which an engine must be able to take anew: all Linear targets of all blocks, and the head."""
+    return [*(f"{target}.weight_t" for target in linear_targets(architecture)), "head.weight_t", "head.bias"]
+
+
 def to_deployment(
     state: Mapping[str, Array], head_weight: Array, head_bias: Array, architecture: Architecture, dtype: type[np.floating[Any]] = np.float32
 ) -> dict[str, Array]:

@@ -89,7 +89,15 @@ def deployment_weights(state: Mapping[str, Array], head: tuple[Array, Array], ar
     Raises:
         ParityFailed: a value is not finite, or too large for fp16; names the tensor.
     """
-    arrays = to_deployment(state, *head, architecture)
+    return safetensors_bytes(in_precision(to_deployment(state, *head, architecture), precision))
+
+
+def in_precision(arrays: Mapping[str, Array], precision: Precision) -> dict[str, Array]:
+    """Deployment tensors in the precision asked for.
+
+    Raises:
+        ParityFailed: a value is not finite, or too large for fp16; names the tensor.
+    """
     dtype = np.float16 if precision == "fp16" else np.float32
     limit = float(np.finfo(dtype).max)
     for name, array in arrays.items():
@@ -98,7 +106,7 @@ def deployment_weights(state: Mapping[str, Array], head: tuple[Array, Array], ar
         if not largest <= limit:
             remedy = "Export with --precision fp32." if np.isfinite(largest) else "Find the damaged file with: edgecl verify --deep"
             raise ParityFailed(f"{name} holds {largest:.6g}, but {precision} ends at {limit:.6g}. Nothing was exported. {remedy}")
-    return safetensors_bytes({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
+    return {name: array.astype(dtype, copy=False) for name, array in arrays.items()}
 
 
 def trtexec_line(folder: Path, opset: int, precision: Precision, image_size: int) -> str:
