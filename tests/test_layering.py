@@ -21,7 +21,7 @@ LADDER = (
 FENCED = {
     "torch": "edgecl.lora edgecl.backbone edgecl.learner edgecl.training edgecl.runtime.eager",
     "timm": "edgecl.backbone",
-    "onnx": "edgecl_export",
+    "onnx": "edgecl_export edgecl.runtime.fake_tensorrt.building",
     "onnxruntime": "edgecl.runtime edgecl_export",
     "cv2": "edgecl.runtime",
     "tensorrt": "edgecl.runtime edgecl_export",

@@ -136,9 +136,7 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _choose_provider(
-    available: Sequence[str], wanted: Sequence[str], cache: Path | None, on_skip: Callable[[str], None] | None
-) -> str:
+def _choose_provider(available: Sequence[str], wanted: Sequence[str], cache: Path | None, on_skip: Callable[[str], None] | None) -> str:
     """The first wanted provider that can be used; each one before it is told to `on_skip`."""
     for provider in wanted:
         if provider not in available:

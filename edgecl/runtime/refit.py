@@ -57,7 +57,7 @@ def _check_names(found: set[str], ours: set[str], *, required: set[str], exact: 
 
 def _typed(trt: Any, name: str, array: Array, prototype: Any) -> Array:
     """`array` in the type that the engine was built with, contiguous."""
-    types = {trt.DataType.FLOAT: np.float32, trt.DataType.HALF: np.float16}
+    types: dict[Any, Any] = {trt.DataType.FLOAT: np.float32, trt.DataType.HALF: np.float16}
     dtype = types.get(prototype.dtype)
     if dtype is None or prototype.size != array.size:
         raise EngineUnusable(

@@ -106,9 +106,7 @@ class TrtSession:
 
     def infer(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """uint8 `[b, h, w, 3]` -> (logits `[b, capacity]`, features `[b, d]`)."""
-        answers: dict[str, NDArray[np.float32]] = {
-            name: np.empty((len(pictures), *self.shapes[name][1:]), np.float32) for name in OUTPUTS
-        }
+        answers: dict[str, NDArray[np.float32]] = {name: np.empty((len(pictures), *self.shapes[name][1:]), np.float32) for name in OUTPUTS}
         for start in range(0, len(pictures), self.batch):
             part = pictures[start : start + self.batch]
             self._views[INPUT][: len(part)] = part
@@ -143,7 +141,7 @@ def _shapes(trt: Any, engine: Any) -> dict[str, tuple[int, ...]]:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     found = {name: (engine.get_tensor_mode(name), engine.get_tensor_dtype(name)) for name in names}
     mode, dtype = trt.TensorIOMode, trt.DataType
-    expected = {INPUT: (mode.INPUT, dtype.UINT8), **{name: (mode.OUTPUT, dtype.FLOAT) for name in OUTPUTS}}
+    expected = {INPUT: (mode.INPUT, dtype.UINT8), **dict.fromkeys(OUTPUTS, (mode.OUTPUT, dtype.FLOAT))}
     if found != expected:
         raise EngineUnusable(f"the engine has the tensors {sorted(names)}, expected uint8 {INPUT} and float32 {' and '.join(OUTPUTS)}")
     smallest, usual, largest = (tuple(shape) for shape in engine.get_tensor_profile_shape(INPUT, 0))

@@ -1,7 +1,7 @@
 """One engine serves while the next is made ready beside it: the app calls `step` between two frames, and never waits.
 
-    current has changed -> prepare its engine in a thread -> passed: take it over at the next step
-                                                          -> not: keep what serves, say why, build one in a child process, try again
+current has changed -> prepare its engine in a thread -> passed: take it over at the next step
+                                                      -> not: keep what serves, say why, build one in a child process, try again
 """
 
 import threading

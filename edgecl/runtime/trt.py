@@ -24,6 +24,7 @@ from edgecl.store.names import version_number
 from edgecl.store.reading import parse_arrays
 from edgecl.store.versions import WEIGHTS_FILE
 
+
 @dataclass(frozen=True)
 class Prepared:
     """An engine that passed its self-test with a version and may serve it."""

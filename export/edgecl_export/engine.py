@@ -101,7 +101,14 @@ class _Work:
     """One call of `export_engine`: what it was asked, the sessions it opened, what it has to say."""
 
     def __init__(
-        self, store: Store, number: int, trt: Any, cuda: Cuda, precision: Precision, workspace_mib: int | None, progress: Progress,
+        self,
+        store: Store,
+        number: int,
+        trt: Any,
+        cuda: Cuda,
+        precision: Precision,
+        workspace_mib: int | None,
+        progress: Progress,
         measure: Callable[[TrtSession], float],
     ) -> None:
         self.store, self.number, self.trt, self.cuda, self.precision = store, number, trt, cuda, precision
@@ -138,7 +145,9 @@ class _Work:
         except GpuFailed:
             raise
         except EngineUnusable as error:
-            self.notes.append(f"an engine that can be refitted does not serve here: {error}. A frozen one is built for each version instead")
+            self.notes.append(
+                f"an engine that can be refitted does not serve here: {error}. A frozen one is built for each version instead"
+            )
             return self.make("frozen")
         frozen = self.make("frozen")
         refit_ms, frozen_ms = self.measure(refit.session), self.measure(frozen.session)

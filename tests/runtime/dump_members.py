@@ -38,4 +38,4 @@ def described(kind: type) -> dict[str, object]:
 
 enums = {name: {key: int(value) for key, value in getattr(trt, name).__members__.items()} for name in ENUMS}
 enums["ILogger.Severity"] = {key: int(value) for key, value in trt.ILogger.Severity.__members__.items()}
-print(json.dumps({"version": trt.__version__, "enums": enums, "classes": {name: described(getattr(trt, name)) for name in CLASSES}}))
+print(json.dumps({"version": trt.__version__, "enums": enums, "classes": {name: described(getattr(trt, name)) for name in CLASSES}}))  # noqa: T201

@@ -33,7 +33,7 @@ class ITimingCache(Guarded):
 
     def serialize(self) -> IHostMemory:
         """As bytes that another build can begin with."""
-        return self._library.IHostMemory(self._content)  # type: ignore[attr-defined,no-any-return]
+        return self._library.IHostMemory(self._content)  # type: ignore[no-any-return]
 
 
 class IOptimizationProfile(Guarded):
@@ -75,7 +75,7 @@ class IBuilderConfig(Guarded):
 
     def create_timing_cache(self, serialized_timing_cache: bytes) -> ITimingCache:
         """A cache from bytes, empty ones for a new cache."""
-        return self._library.ITimingCache._made(content=bytes(serialized_timing_cache))  # type: ignore[attr-defined,no-any-return]
+        return self._library.ITimingCache._made(content=bytes(serialized_timing_cache))  # type: ignore[no-any-return]
 
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
         """Use a cache; False when it was made on another GPU."""
@@ -126,7 +126,7 @@ class INetworkDefinition(Guarded):
         content = onnx.load_from_string(graph).graph
         nodes, weights = content.node, {tensor.name: weights[tensor.name] for tensor in content.initializer}
         kinds = {"LayerNormalization": "NORMALIZATION", "Softmax": "SOFTMAX", "MatMul": "MATRIX_MULTIPLY", "Cast": "CAST"}
-        layer, types = self._library.ILayer, self._library.LayerType  # type: ignore[attr-defined]
+        layer, types = self._library.ILayer, self._library.LayerType
         made = [layer._made(name=n.name, type=types[kinds.get(n.op_type, "ELEMENTWISE")]) for n in nodes if n.op_type != "Constant"]
         floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
         constants = [n.name for n in nodes if n.op_type == "Constant" and n.attribute[0].t.data_type in floats]
@@ -175,7 +175,7 @@ class OnnxParser(Guarded):
         try:
             graph, weights = Path(model).read_bytes(), dict(load_file(Path(model).with_name("weights.safetensors")))
         except Exception as error:  # noqa: BLE001 - a parser reports whatever it meets
-            self._errors.append(self._library.ParserError._made(description=str(error)))  # type: ignore[attr-defined]
+            self._errors.append(self._library.ParserError._made(description=str(error)))
             return False
         self._network._fill(graph, weights)
         return True
@@ -198,19 +198,19 @@ class Builder(Guarded):
 
     def create_network(self, flags: int = 0) -> INetworkDefinition:
         """An empty network."""
-        typed = bool(flags & 1 << self._library.NetworkDefinitionCreationFlag.STRONGLY_TYPED)  # type: ignore[attr-defined]
+        typed = bool(flags & 1 << self._library.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         typed = typed or self._library.behaviours["always_strongly_typed"]
-        return self._library.INetworkDefinition._made(typed=typed)  # type: ignore[attr-defined,no-any-return]
+        return self._library.INetworkDefinition._made(typed=typed)  # type: ignore[no-any-return]
 
     def create_builder_config(self) -> IBuilderConfig:
         """Defaults; TF32 is on."""
-        made = self._library.IBuilderConfig._made()  # type: ignore[attr-defined]
+        made = self._library.IBuilderConfig._made()
         IBuilderConfig.__init__(made)
         return made  # type: ignore[no-any-return]
 
     def create_optimization_profile(self) -> IOptimizationProfile:
         """Without shapes."""
-        made = self._library.IOptimizationProfile._made()  # type: ignore[attr-defined]
+        made = self._library.IOptimizationProfile._made()
         IOptimizationProfile.__init__(made)
         return made  # type: ignore[no-any-return]
 
@@ -226,17 +226,16 @@ class Builder(Guarded):
             refittable = []
         if config._cache is not None:
             object.__setattr__(config._cache, "_content", _cache_tag(self._library) + b" tactics")
-        batch = config._profiles[0]._shapes["pictures"][1][0]
         plan = Plan(
             version=self._library.__version__,
             compute=self._library._cuda.device().compute,
             name=network.name,
-            batch=batch,
+            shape=config._profiles[0]._shapes["pictures"][1],
             refittable=tuple(refittable),
             graph=network._graph,
             weights={name: np.array(value) for name, value in weights.items()},
         )
-        return self._library.IHostMemory(plan.to_bytes())  # type: ignore[attr-defined,no-any-return]
+        return self._library.IHostMemory(plan.to_bytes())  # type: ignore[no-any-return]
 
     def _fault(self, network: INetworkDefinition, config: IBuilderConfig) -> str:
         """Why this cannot be built, or nothing."""

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from typing import Any
 
 from edgecl.errors import GpuFailed
 from edgecl.runtime.cudart import Gpu
@@ -73,7 +74,8 @@ class FakeCuda:
         """
         if not self.captures:
             raise GpuFailed("CUDA says 'operation not permitted when stream is capturing' (900)")
-        self._recording = recorded = []
+        recorded: list[Callable[[], object]] = []
+        self._recording = recorded
         try:
             work()
         finally:
@@ -84,9 +86,9 @@ class FakeCuda:
 
     def launch(self, graph: int, stream: int) -> None:
         """Do again what was recorded."""
-        recorded, _ = self.held[graph]  # type: ignore[misc]
+        steps: Any = self.held[graph]
         self.launches += 1
-        for step in recorded:
+        for step in steps[0]:
             step()
 
     def destroy_graph(self, graph: int) -> None:

@@ -1,15 +1,12 @@
 """What all fake classes share: they have the members of their real namesake and no others."""
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from edgecl.runtime.fake_tensorrt.library import FakeTensorrt
+from typing import Any
 
 
 class Guarded:
     """Base of the fake classes. Names that begin with an underscore are the fake's own; all others are checked and noted."""
 
-    _library: "FakeTensorrt"
+    _library: Any  # the FakeTensorrt that the class belongs to
     _kind: str
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> "Guarded":
@@ -50,7 +47,8 @@ class Guarded:
 
     @property
     def _bugs(self) -> frozenset[str]:
-        return self._library._bugs
+        bugs: frozenset[str] = self._library._bugs
+        return bugs
 
     def _say(self, logger: Any, message: str) -> None:
         logger.log(type(logger).Severity.ERROR, message)

@@ -8,8 +8,9 @@ from functools import wraps
 from importlib.resources import files
 from typing import Any
 
-from edgecl.runtime.fake_tensorrt import building, serving
+from edgecl.runtime.fake_tensorrt.building import KINDS as BUILDING
 from edgecl.runtime.fake_tensorrt.cuda import FakeCuda
+from edgecl.runtime.fake_tensorrt.serving import KINDS as SERVING
 
 VERSIONS = ("10.3", "10.16", "11.4")
 
@@ -27,7 +28,9 @@ def fake_tensorrt(
     fields = json.loads((files("edgecl.runtime.fake_tensorrt") / "versions" / f"{version}.json").read_text(encoding="utf-8"))
     unknown = set(bugs) - set(fields["behaviours"]["bugs"])
     if unknown:
-        raise ValueError(f"TensorRT {version} is not said to have the bugs {sorted(unknown)}; the JSON names {sorted(fields['behaviours']['bugs'])}")
+        raise ValueError(
+            f"TensorRT {version} is not said to have the bugs {sorted(unknown)}; the JSON names {sorted(fields['behaviours']['bugs'])}"
+        )
     for name in without:
         _hide(fields, name)
     return FakeTensorrt(fields, frozenset(bugs), cuda or FakeCuda())
@@ -44,11 +47,10 @@ class FakeTensorrt:
         self.calls: set[tuple[str, int, tuple[str, ...]]] = set()  # method, positional arguments, keywords
         for name, values in fields["enums"].items():
             if "." not in name:
-                setattr(self, name, enum.IntEnum(name, values))
-        for kind in (*building.KINDS, *serving.KINDS):
+                setattr(self, name, _enum(name, values))
+        for kind in (*BUILDING, *SERVING):
             setattr(self, kind.__name__, type(kind.__name__, (kind,), {"_library": self, "_kind": kind.__name__}))
-        severity = enum.IntEnum("Severity", fields["enums"]["ILogger.Severity"])
-        self.ILogger.Severity = severity  # type: ignore[attr-defined]
+        self.ILogger.Severity = _enum("Severity", fields["enums"]["ILogger.Severity"])  # type: ignore[attr-defined]
 
     def touch(self, kind: str, name: str, *, write: bool = False) -> None:
         """Note the use of a member.
@@ -91,6 +93,10 @@ def takes(signature: str, positional: int, keywords: Collection[str]) -> bool:
     needed = [name for name, parameter in zip(names, parameters, strict=False) if "=" not in parameter]
     given = {*names[:positional], *keywords}
     return positional <= len(names) and set(keywords) <= set(names[positional:]) and set(needed) <= given
+
+
+def _enum(name: str, values: dict[str, int]) -> Any:
+    return enum.IntEnum(name, list(values.items()))
 
 
 def _hide(fields: dict[str, Any], name: str) -> None:

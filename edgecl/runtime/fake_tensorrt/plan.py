@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
@@ -25,7 +24,7 @@ class Plan:
     version: str  # of TensorRT
     compute: tuple[int, int]  # the GPU's compute capability
     name: str  # network.name
-    batch: int
+    shape: tuple[int, ...]  # of the input: batch, height, width, 3
     refittable: tuple[str, ...]  # weights and, with REFIT, constants
     graph: bytes
     weights: dict[str, Array]
@@ -51,9 +50,14 @@ class Plan:
         end = 8 + int.from_bytes(body[:8], "little")
         fields = json.loads(body[8:end])
         graph = body[end : end + fields.pop("graph_bytes")]
-        fields["compute"], fields["refittable"] = tuple(fields["compute"]), tuple(fields["refittable"])
+        for name in ("compute", "refittable", "shape"):
+            fields[name] = tuple(fields[name])
         tensors = load(body[end + len(graph) :])
-        return cls(**{name: value for name, value in fields.items() if name != "order"}, graph=graph, weights={name: tensors[name] for name in fields["order"]})
+        return cls(
+            **{name: value for name, value in fields.items() if name != "order"},
+            graph=graph,
+            weights={name: tensors[name] for name in fields["order"]},
+        )
 
 
 def runner(graph: bytes, weights: dict[str, Array]) -> OrtPredictor:
