@@ -9,6 +9,8 @@ from typing import Any
 import typer
 
 from edgecl.cli.demo import demo
+from edgecl.cli.devices import devices
+from edgecl.cli.doctor import doctor
 from edgecl.cli.evaluate import evaluate
 from edgecl.cli.export import export
 from edgecl.cli.forget import forget
@@ -32,7 +34,7 @@ EXTRAS = {"cv2": "camera", "onnx": "learn", "onnxruntime": "run", "timm": "learn
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, demo,
+    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, devices, doctor, demo,
 )  # fmt: skip
 
 # Plain help: a box drawn by rich would cost more time than everything else that `--help` does.

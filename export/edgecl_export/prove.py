@@ -123,7 +123,7 @@ def prove_and_export(
 
         options: dict[str, Any] = {}
         if form == "deepstream":
-            options = {"change": nvinfer_graph, "extra": nvinfer_files(manifest, architecture, precision)}
+            options = {"form": form, "change": nvinfer_graph, "extra": nvinfer_files(manifest, architecture, precision)}
         files = export_onnx(manifest, architecture, state, head, out=place, opset=opset, precision=precision, prove=prove, **options)
     line = trtexec_line(place, opset, precision, architecture.image_size, form)
     return Exported(place, number, opset, precision, tuple(hops), files, line)

@@ -49,6 +49,7 @@ def export_onnx(
     opset: int = 18,
     precision: Precision = "fp32",
     prove: Prove,
+    form: Form = "app",
     change: Callable[[bytes], bytes] = lambda graph: graph,
     extra: Mapping[str, bytes] | None = None,
 ) -> dict[str, FileEntry]:
@@ -57,7 +58,7 @@ def export_onnx(
     Args:
         state: the merged backbone, timm names, float32.
         head: weight `[capacity, d]` and bias `[capacity]`.
-        change: makes another form of the graph of it; the weights are the same for all forms.
+        form: goes into the graph's key; `change` makes this form of the app's graph. The weights are the same for all forms.
         extra: further files, by name.
         prove: called with the finished files in a folder beside `out`; what it returns becomes `parity` of export.json.
 
@@ -84,7 +85,7 @@ def export_onnx(
         with _place_errors(out):
             for name, data in files.items():
                 write_file(fresh / name, data)
-        description = pretty_json(_description(manifest, architecture, opset, precision, entries, prove(fresh)))
+        description = pretty_json(_description(manifest, architecture, opset, precision, entries, prove(fresh), form))
         with _place_errors(out):
             write_file(fresh / EXPORT_FILE, description)
             sync_folder(fresh)
@@ -140,6 +141,7 @@ def _description(
     precision: Precision,
     entries: Mapping[str, FileEntry],
     hops: Sequence[Mapping[str, Any]],
+    form: Form,
 ) -> dict[str, Any]:
     """`edgecl.export/1`"""
     return {
@@ -148,7 +150,8 @@ def _description(
         "version": manifest.number,
         "deterministic": manifest.deterministic,
         "architecture": architecture.to_json(),
-        "graph": graph_key(architecture, capacity=manifest.capacity, opset=opset, precision=precision),
+        "graph": graph_key(architecture, capacity=manifest.capacity, opset=opset, precision=precision)
+        + ("" if form == "app" else f"-{form}"),
         "capacity": manifest.capacity,
         "opset": opset,
         "precision": precision,

@@ -39,6 +39,13 @@ ROWS = (
         "more is not an empty folder | is not an empty folder | Choose another place",
         weights(),
     ),
+    Bad("a board that does not exist", "devices orin", 4, "'orin' | expected one of: agx-orin-32 | edgecl devices"),
+    Bad(
+        "a board's files that are not there",
+        "doctor --root nowhere",
+        4,
+        "nowhere is not a folder | Expected one with | etc/nv_tegra_release",
+    ),
     Bad("a version that does not exist", "promote 9", 2, "no version 9 | there are [0, 1] | edgecl log"),
     Bad("the page of a version that does not exist", "show 9", 2, "no version 9 | there are [0, 1] | edgecl log"),
     Bad("a run with a version that does not exist", "run --source more --version 9", 2, "no version 9 | there are [0, 1] | edgecl log"),
