@@ -40,6 +40,12 @@ def record_failure(store: Store, facts: EngineFacts, version: int, reason: str) 
     _change(store, add)
 
 
+def forget_failures(store: Store, facts: EngineFacts) -> None:
+    """A plan that was built anew and passed begins without a past, even where its bytes are those of one that was damaged."""
+    if any(entry.get("sha256") == facts.sha256 for entry in _engines(store.state())["failed"]):
+        _change(store, lambda engines: {**engines, "failed": [old for old in engines["failed"] if old.get("sha256") != facts.sha256]})
+
+
 def _engines(state: Mapping[str, Any]) -> dict[str, Any]:
     """The part of state.json that is about engines; whatever else stands there is not ours and is replaced."""
     found = state.get("engines")

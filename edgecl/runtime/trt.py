@@ -85,9 +85,10 @@ class TrtPredictor:
             plan = read_plan(self._store.root, facts)
             session = open_session(self._trt, self._cuda, plan, facts, self._store, version)
             test = prove(session, facts, self._store, version)
+        except GpuFailed as error:  # memory that is short now says nothing about the engine
+            raise GpuFailed(f"version {version} cannot be served now: {error}{self._goes_on()}") from error
         except EngineUnusable as error:
-            if not isinstance(error, GpuFailed):  # memory that is short now says nothing about the engine
-                record_failure(self._store, facts, version, str(error))
+            record_failure(self._store, facts, version, str(error))
             raise EngineUnusable(f"the engine {facts.name} cannot serve version {version}: {error}. {self._remedy()}") from error
         return Prepared(session, facts, version, test)
 

@@ -20,7 +20,7 @@ from edgecl.errors import EngineUnusable, GpuFailed, UsageError
 from edgecl.layout import to_deployment
 from edgecl.runtime.cudart import Cuda
 from edgecl.runtime.engines import EngineFacts, Kind, engines_folder, keep, listed, read_plan, remove
-from edgecl.runtime.findings import failure, record_failure, record_timing, timing
+from edgecl.runtime.findings import failure, forget_failures, record_failure, record_timing, timing
 from edgecl.runtime.selftest import SelfTest
 from edgecl.runtime.session import INPUT, TrtSession
 from edgecl.runtime.trt import network_name, open_session, prove
@@ -263,6 +263,7 @@ class _Work:
         if made.plan is None:
             return
         keep(self.store.root, made.facts, made.plan)
+        forget_failures(self.store, made.facts)
         wanted = {self.number, self.store.current, self.store.good}
         for facts in listed(self.store.root):
             if facts.kind == "frozen" and facts.family == made.facts.family and facts.version not in wanted:

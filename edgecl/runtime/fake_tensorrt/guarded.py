@@ -47,7 +47,7 @@ class Guarded:
 
     @property
     def _bugs(self) -> frozenset[str]:
-        bugs: frozenset[str] = self._library._bugs
+        bugs: frozenset[str] = self._library.bugs
         return bugs
 
     def _say(self, logger: Any, message: str) -> None:

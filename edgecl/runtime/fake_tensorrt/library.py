@@ -41,7 +41,8 @@ class FakeTensorrt:
 
     def __init__(self, fields: dict[str, Any], bugs: frozenset[str], cuda: FakeCuda) -> None:
         self.__version__: str = fields["version"]
-        self._fields, self._bugs, self._cuda = fields, bugs, cuda
+        self._fields, self._cuda = fields, cuda
+        self.bugs = bugs  # may be changed later: a board gets worse
         self.behaviours: dict[str, Any] = fields["behaviours"]
         self.touched: set[str] = set()
         self.calls: set[tuple[str, int, tuple[str, ...]]] = set()  # method, positional arguments, keywords
