@@ -49,15 +49,15 @@ class Rebuild:
 
     def poll(self) -> Ended | None:
         """How it ended, or None while it runs."""
-        if self._ended is None and self._process.poll() is not None:
-            self._ended = self.wait()
-        return self._ended
+        return self.wait() if self._ended is not None or self._process.poll() is not None else None
 
     def wait(self) -> Ended:
         """Wait for its end."""
-        _, said = self._process.communicate()
-        lines = [line for line in said.splitlines() if line.strip()]
-        return Ended(self._process.returncode, lines[-1] if lines else "")
+        if self._ended is None:
+            _, said = self._process.communicate()
+            lines = [line for line in said.splitlines() if line.strip()]
+            self._ended = Ended(self._process.returncode, lines[-1] if lines else "")
+        return self._ended
 
     def stop(self) -> None:
         """End it; the store stays as it is."""

@@ -145,9 +145,7 @@ class _Work:
         except GpuFailed:
             raise
         except EngineUnusable as error:
-            self.notes.append(
-                f"an engine that can be refitted does not serve here: {error}. A frozen one is built for each version instead"
-            )
+            self.notes.append(f"{error}. A frozen one is built for each version instead")
             return self.make("frozen")
         frozen = self.make("frozen")
         refit_ms, frozen_ms = self.measure(refit.session), self.measure(frozen.session)
@@ -174,7 +172,7 @@ class _Work:
         except EngineUnusable as error:
             if not (spare and kind == "refit"):
                 raise
-            self.notes.append(f"the refitted engine does not serve version {self.number}: {error}. A frozen one is built instead")
+            self.notes.append(f"{error}. A frozen one is built instead")
             return self.make("frozen")
 
     def blank(self, kind: Kind) -> EngineFacts:
@@ -217,7 +215,7 @@ class _Work:
         except GpuFailed:
             raise
         except EngineUnusable as error:
-            self.notes.append(f"the engine {facts.name} that was there does not serve version {self.number}: {error}. It is built anew")
+            self.notes.append(f"{error}. It is built anew")
             return None
 
     def _build(self, kind: Kind) -> _Made:
@@ -254,7 +252,10 @@ class _Work:
             raise
         except EngineUnusable as error:
             record_failure(self.store, facts, self.number, str(error))
-            raise
+            remedy = "" if kept else ". Another --engine or --precision may serve; edgecl run --runtime ort always does"
+            raise EngineUnusable(
+                f"the {facts.kind} engine in {facts.precision} cannot serve version {self.number}: {error}{remedy}"
+            ) from error
         self._sessions.append(session)
         return _Made(facts, None if kept else plan, session, test)
 

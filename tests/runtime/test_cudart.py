@@ -1,8 +1,6 @@
 """The ctypes layer, against a library in C that has libcudart's functions on host memory. Whether a GPU obeys is not shown here."""
 
 import ctypes
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,18 +8,6 @@ import pytest
 from edgecl.errors import GpuFailed, MissingExtra
 from edgecl.runtime import cudart
 from edgecl.runtime.cudart import Cudart, Gpu
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`cudart_stub.c`, compiled."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("there is no C compiler (cc) here")
-    path = tmp_path_factory.mktemp("cudart") / "libcudart.so.12"
-    source = Path(__file__).with_name("cudart_stub.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-o", str(path), str(source)], check=True)
-    return path
 
 
 @pytest.fixture
