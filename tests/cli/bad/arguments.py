@@ -97,6 +97,38 @@ ROWS = (
         together(file("a.mp4", bytes(1000)), hidden("cv2")),
     ),
     Bad("an export of nothing", "export", 2, "say what to export | --onnx | --onnx"),
+    Bad(
+        "two exports at once",
+        "export --onnx --trt",
+        2,
+        "--onnx and --trt was given | one of --onnx, --trt and --deepstream | say what to export",
+    ),
+    Bad(
+        "an engine in a folder",
+        "export --trt --device desktop-gpu --out x",
+        2,
+        "--opset and --out | an engine lies in the store | are for --onnx and --deepstream",
+    ),
+    Bad(
+        "an engine for a board without TensorRT",
+        "export --trt --device cpu",
+        8,
+        "has no TensorRT | nothing to build for it | Use: edgecl export --onnx",
+    ),
+    Bad(
+        "an engine without TensorRT",
+        "export --trt --device desktop-gpu",
+        8,
+        "TensorRT is not installed here | On a Jetson it comes with JetPack | edgecl run --runtime ort",
+        hidden("tensorrt"),
+    ),
+    Bad("an engine for a board that does not exist", "export --trt --device toaster", 4, "'toaster' | expected one of | edgecl devices"),
+    Bad(
+        "a runtime that does not exist",
+        "run --source more --runtime tflite",
+        2,
+        "--runtime tflite | choose one of ort, trt, auto | choose one of",
+    ),
     Bad("an opset that is not written", "export --onnx --opset 19", 2, "opset 19 | choose one of [16, 17, 18, 20] | --opset"),
     Bad("a precision that is not written", "export --onnx --precision int4", 2, "'int4' | choose one of ['fp32', 'fp16'] | --precision"),
     Bad(
