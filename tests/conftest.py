@@ -42,6 +42,8 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that was taught red and green, then blue and yellow, then violet and white. Copied, never changed."""
+    if os.environ.get("EDGECL_LEARNED"):  # made by the run that started this one (tests/export/test_mutations.py)
+        return Path(os.environ["EDGECL_LEARNED"])
     from tests.teaching import draw_task, new_store, teach
 
     place = tmp_path_factory.mktemp("learned")

@@ -141,6 +141,19 @@ def test_refit(board: Board) -> None:
 
 
 @every_release
+def test_every_weight_is_set(board: Board) -> None:
+    """The full state, never a delta: a plan whose stand-ins are all zero answers as the version does, there and back."""
+    facts = board.export(1).facts
+    plan = Plan.from_bytes(board.plan_path.read_bytes())
+    zeros = {name: np.zeros_like(value) if name in plan.refittable else value for name, value in plan.weights.items()}
+    keep(board.store.root, facts, replace(plan, weights=zeros).to_bytes())
+    predictor = board.predictor(None)
+    for number in (1, 3, 1):
+        predictor.load(board.store.folder(number))
+        assert board.agrees(predictor, number)
+
+
+@every_release
 def test_a_second_task_builds_nothing(board: Board) -> None:
     """`export --trt` of the next version takes the engine that is there."""
     board.export(1)
