@@ -17,6 +17,7 @@ from edgecl.runtime.fake import FakePredictor
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.selftest import self_test
 from edgecl.store import Store
+from tests.export.models import KINDS
 from tests.teaching import QUICK, draw, draw_task, new_store, teach
 
 
@@ -250,3 +251,14 @@ def test_a_classifier_without_pictures_keeps_its_rows(tmp_path: Path) -> None:
     for old, new in zip(store.head(0), store.head(1), strict=True):
         np.testing.assert_array_equal(new[:2], old[:2])
     assert accuracy(store, draw_task(tmp_path / "new", "red", "green", seed=4)) >= 0.8
+
+
+@pytest.mark.parametrize("kind", ["deit3", "everything"])
+def test_other_kinds_of_backbone_learn_and_forget_nothing_on_the_way(kind: str, tmp_path: Path) -> None:
+    """Registers, positions of patches alone, average pooling, no bias of qkv: two tasks, read back from disk, and served by the graph."""
+    teach(new_store(tmp_path / "model", architecture=KINDS[kind]), draw_task(tmp_path / "first", "red", "green"))
+    store = Store.open(tmp_path / "model")
+    result = teach(store, draw_task(tmp_path / "second", "blue", "yellow"))
+    assert (result.state, store.facts.architecture) == ("current", KINDS[kind])
+    assert accuracy(store, tmp_path / "first") > 0.7
+    assert accuracy(store, tmp_path / "second") > 0.7
