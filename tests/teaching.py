@@ -42,7 +42,7 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
     "grey": (128, 128, 128),
     "_background": (120, 90, 60),
 }
-QUICK = LearnSettings(epochs=1, batch=8, threads=1, coefficients=(0.0, 1.0))
+QUICK = LearnSettings(epochs=1, batch=8, threads=1, device="cpu", coefficients=(0.0, 1.0))
 
 
 def new_store(root: Path, *, seed: int = 0, memory: MemorySettings | None = None, architecture: Architecture = TINY) -> Store:

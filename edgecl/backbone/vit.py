@@ -22,8 +22,8 @@ Array = NDArray[Any]
 ACTIVATIONS = {"gelu": nn.GELU, "quick_gelu": QuickGELU}
 
 
-def build(architecture: Architecture, state: Mapping[str, Array]) -> "Vit":
-    """A torch model of the architecture that holds `state`, frozen and in evaluation mode."""
+def build(architecture: Architecture, state: Mapping[str, Array], device: str = "cpu") -> "Vit":
+    """A torch model of the architecture that holds `state` on `device`, frozen and in evaluation mode."""
     model = VisionTransformer(
         img_size=architecture.image_size,
         patch_size=architecture.patch_size,
@@ -45,7 +45,7 @@ def build(architecture: Architecture, state: Mapping[str, Array]) -> "Vit":
     )
     model.load_state_dict({name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in state.items()})
     model.requires_grad_(False)
-    return Vit(model.eval(), architecture)
+    return Vit(model.eval(), architecture).to(device)
 
 
 def _layer_norm(eps: float) -> Any:
@@ -70,9 +70,14 @@ class Vit(nn.Module):
         self.register_buffer("mean", torch.tensor(architecture.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(1, 3, 1, 1), persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; pictures and tokens are brought there."""
+        return self.mean.device
+
     def normalised(self, pictures: Tensor) -> Tensor:
         """uint8 `[b, h, w, 3]` -> float32 `[b, 3, h, w]` as the backbone was trained with."""
-        x = pictures.permute(0, 3, 1, 2).float().div(255)
+        x = pictures.to(self.device).permute(0, 3, 1, 2).float().div(255)
         return (x - self.mean) / self.std
 
     def lower(self, pictures: Tensor, first_block: int) -> Tensor:

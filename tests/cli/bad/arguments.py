@@ -13,6 +13,8 @@ ROWS = (
     Bad("no backbone", "init new", 2, "'--backbone' | Missing option | edgecl init --help"),
     Bad("zero epochs", f"{LEARN} --epochs 0", 2, "'0' | a whole number from 1 up | edgecl learn --help"),
     Bad("epochs in words", f"{LEARN} --epochs many", 2, "'many' | a whole number from 1 up | edgecl learn --help"),
+    Bad("a device of another name", f"{LEARN} --device gpu", 2, "'gpu' | is not one of: auto, cpu, cuda | edgecl learn --help"),
+    Bad("a batch of nothing", f"{LEARN} --batch 0", 2, "'0' | a whole number from 1 up | edgecl learn --help"),
     Bad("a negative seed", f"{LEARN} --seed -1", 2, "'-1' | a whole number from 0 up | edgecl learn --help"),
     Bad("a drop of 7", f"{LEARN} --max-drop 7", 2, "'7' | a number from 0 to 1 | edgecl learn --help"),
     Bad("a drop that is not a number", f"{LEARN} --max-drop nan", 2, "'nan' | a number from 0 to 1 | edgecl learn --help"),
