@@ -53,7 +53,9 @@ def main() -> None:
             rows.append((name, first_block, f"{size / 2**20:.1f}", f"{unit:.1f}"))
             print(f"{name} from block {first_block}: {rows[-1][2]} MiB per picture, {rows[-1][3]} bytes per token, feature and block")
     with RESULTS.open("w", newline="") as file:
-        csv.writer(file).writerows([("backbone", "first block", "MiB per picture", "bytes per token, feature and block"), *rows])
+        csv.writer(file, lineterminator="\n").writerows(
+            [("backbone", "first block", "MiB per picture", "bytes per token, feature and block"), *rows]
+        )
 
 
 if __name__ == "__main__":
