@@ -109,7 +109,7 @@ def examine(board: Board, store: Path | None, surroundings: Surroundings | None 
     level = {finding.topic: finding.level for finding in findings}
     fine = ("ok", "note")
     ready = {
-        "run": level["onnxruntime"] in fine or level.get("tensorrt") == "ok",
+        "run": bool(answers["onnxruntime"]) and "error" not in answers["onnxruntime"],
         "learn": level["torch"] in fine and level.get("learning", "ok") in fine and board.profile.learns,
         "trt": level.get("tensorrt") == "ok",
     }

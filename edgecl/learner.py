@@ -35,7 +35,7 @@ from edgecl.serve import serve
 from edgecl.settings import LearnSettings
 from edgecl.store import Facts, Store
 from edgecl.store.names import task_id
-from edgecl.training import Example, mixed_precision, train_adapter
+from edgecl.training import Example, mixed_precision, sees_gpu, train_adapter
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -173,7 +173,7 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
 
 def _device(wanted: str, board: Board) -> str:
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return choose_device(wanted, board, sees_gpu=torch.cuda.is_available(), hidden=hidden)
+    return choose_device(wanted, board, sees_gpu=sees_gpu(), hidden=hidden)
 
 
 def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> tuple[LearnSettings, dict[str, str]]:

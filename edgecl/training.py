@@ -126,6 +126,16 @@ def _linear(weight: Array, bias: Array) -> nn.Linear:
     return head
 
 
+def sees_gpu() -> bool:
+    """Whether torch can compute on the GPU: one that was built for other GPUs finds this one and fails at its first step."""
+    if not torch.cuda.is_available():
+        return False
+    try:
+        return float((torch.ones(2, device="cuda") * 2).sum()) == 4.0
+    except (RuntimeError, AssertionError):  # torch asserts that it was built with CUDA
+        return False
+
+
 def mixed_precision(device: torch.device) -> torch.dtype | None:
     """The 16-bit type that training multiplies in: bfloat16 where the hardware does (Ampere and later, some CPUs), else fp16 on a GPU; None
     on a CPU that would emulate it, slower than float32.

@@ -136,6 +136,22 @@ def test_a_faulty_release_is_named() -> None:
         parse_jetpacks(faulty, sources=load_sources())
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('format = "edgecl.jetpack/1"\nrelease = 6', "release = 6, expected tables"),
+        ('format = "edgecl.jetpack/1"', "release = None, expected tables"),
+        ('format = "edgecl.jetpack/1"\nx = 1\n[[release]]', "x is unknown, expected [[release]]"),
+        ('format = "edgecl.jetpack/1"\n[[release]]\njetpack = "6"', "release 6: l4t_from is missing; release 6: python is missing"),
+    ],
+)
+def test_other_faults_of_releases_are_sentences(text: str, message: str) -> None:
+    """Not a traceback."""
+    with pytest.raises(BadSettings) as caught:
+        parse_jetpacks(text, sources=SOURCES)
+    assert message in str(caught.value)
+
+
 def test_no_source_is_left_over() -> None:
     """Each source is named by some value."""
     named = {source for name in profile_names() for source in load_profile(name).sources.values()}

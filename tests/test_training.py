@@ -108,6 +108,19 @@ def test_every_tensor_of_a_step_lies_where_the_model_is() -> None:
     assert {loss.device.type} | {layer.b.grad.device.type for layer in layers.values() if layer.b.grad is not None} == {"meta"}
 
 
+def test_a_torch_that_finds_a_gpu_and_cannot_use_it_does_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built for other GPUs, or without CUDA: its first step tells."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(torch, "ones", refuse)
+    assert training.sees_gpu() is False
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert training.sees_gpu() is False
+
+
 def test_the_cpu_multiplies_in_bfloat16_only_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """Elsewhere in fp32; what a GPU does is in test_gpu.py."""
     for capable, expected in ((True, torch.bfloat16), (False, None)):

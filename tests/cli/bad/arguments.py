@@ -26,6 +26,13 @@ ROWS = (
         "from block 12 | which has 12 blocks | a block below 12",
         weights(),
     ),
+    Bad(
+        "a picture size that patches do not divide",
+        f"{INIT} --image-size 100",
+        4,
+        "100 pixels do not divide into patches of 16 | take a multiple | take a multiple",
+        weights(),
+    ),
     Bad("two places for one store", f"{INIT} --store other", 2, "new and other | two places | Give one of them", weights()),
     Bad(
         "a store on top of a store",
