@@ -25,7 +25,7 @@ from edgecl.store.filesystem import UNFIT, file_system_of
 
 DOCTOR_FORMAT = "edgecl.doctor/1"
 Level = Literal["ok", "note", "missing", "wrong"]
-HOT_C = 80.0  # degrees Celsius; above it boards begin to slow down
+HOT_C = 80.0  # degrees Celsius; a choice, each board slows down at its own
 LOW_DISK_MIB = 1024
 DEAD_ZONES = ("PMIC-Die",)  # always answers the same
 

@@ -190,6 +190,9 @@ def parse_profile(text: str, *, name: str, sources: Mapping[str, str]) -> Device
     faults = _faults(fields, _PLAIN, "")
     faults += [f"[{table}] is unknown, expected one of: {', '.join(_TABLES)}" for table in tables if table not in _TABLES]
     facts: dict[str, Any] = {}
+    if fields.get("kind") == "jetson":
+        faults += [f"{key} is missing, a jetson is told by it" for key in ("soc", "compatible") if key not in fields]
+        faults += [f"{key} is missing, a jetson is told by it" for key in ("memory_gb", "last_jetpack") if key not in _keys(tables)]
     for table, kinds in _TABLES.items():
         faults += _faults_of_facts(tables.get(table, {}), kinds, sources, f"[{table}] ")
         facts |= tables.get(table, {})
@@ -222,6 +225,10 @@ def version_tuple(version: str) -> tuple[int, ...]:
     """`10.3.0.30` -> `(10, 3, 0, 30)`; what follows the numbers is left out."""
     numbers = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in numbers[0].split(".")) if numbers else ()
+
+
+def _keys(tables: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {key for table in tables.values() for key in table}
 
 
 def _text_of(file: str) -> str:

@@ -110,6 +110,7 @@ def test_a_profile_is_read_with_its_sources() -> None:
         ('18, source = "choice"', '18, source = "hearsay"', "[run] opset names the source 'hearsay', which _sources.toml does not have"),
         ("verified = false", 'verified = "no"', "memory_reserve_mib: verified = 'no', expected true or false"),
         ('["CPUExecutionProvider"]', "[]", "[run] providers = [], expected a list of texts"),
+        ('"cpu"', '"jetson"', "soc is missing, a jetson is told by it; compatible is missing"),
         ("[learn]", "[teach]", "[teach] is unknown, expected one of: hardware, run, learn; [learn] learns is missing"),
     ],
 )
