@@ -213,11 +213,12 @@ def _dpkg(root: Path) -> dict[str, str]:
 
 
 def _desktop_gpu(root: Path) -> str | None:
-    """Name of the first NVIDIA GPU that the driver of a PC knows."""
+    """Name of the first NVIDIA GPU that the driver of a PC knows; in a container or under WSL only that there is one."""
     for card in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
         match = re.search(r"^Model:\s*(.+)$", _read(card), re.MULTILINE)
         return match[1].strip() if match else "NVIDIA GPU"
-    return None
+    signs = ("dev/nvidia0", "usr/lib/wsl/lib/libcuda.so.1")
+    return "NVIDIA GPU" if any((root / sign).exists() for sign in signs) else None
 
 
 def _read(path: Path) -> str:

@@ -25,7 +25,7 @@ from edgecl.store.filesystem import UNFIT, file_system_of
 
 DOCTOR_FORMAT = "edgecl.doctor/1"
 Level = Literal["ok", "note", "missing", "wrong"]
-HOT_C = 80.0  # degrees Celsius; above it boards begin to slow down
+HOT_C = 80.0  # degrees Celsius; a choice, each board slows down at its own
 LOW_DISK_MIB = 1024
 DEAD_ZONES = ("PMIC-Die",)  # always answers the same
 
@@ -109,7 +109,7 @@ def examine(board: Board, store: Path | None, surroundings: Surroundings | None 
     level = {finding.topic: finding.level for finding in findings}
     fine = ("ok", "note")
     ready = {
-        "run": level["onnxruntime"] in fine or level.get("tensorrt") == "ok",
+        "run": bool(answers["onnxruntime"]) and "error" not in answers["onnxruntime"],
         "learn": level["torch"] in fine and level.get("learning", "ok") in fine and board.profile.learns,
         "trt": level.get("tensorrt") == "ok",
     }

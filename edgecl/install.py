@@ -29,9 +29,9 @@ def learn_lines(board: Board) -> tuple[str, ...]:
 
 
 def torch_lines(board: Board) -> tuple[str, ...]:
-    """What replaces a PyTorch that does not see the GPU."""
+    """What replaces a PyTorch that does not see the GPU; on a PC the driver has to answer first."""
     if board.profile.kind != "jetson":
-        return ("pip uninstall -y torch torchvision", "pip install torch torchvision", "nvidia-smi  # the driver must answer")
+        return ("nvidia-smi", "pip uninstall -y torch torchvision", "pip install torch torchvision")
     if _index(board) is None:
         return ()
     return ("pip uninstall -y torch torchvision", *learn_lines(board))

@@ -165,7 +165,12 @@ def load_profile(name: str) -> DeviceProfile:
 def load_sources() -> dict[str, str]:
     """Key of a source -> the source in words."""
     fields = _toml(_text_of("_sources.toml"), "_sources.toml", SOURCES_FORMAT)
-    return dict(fields["sources"])
+    sources = fields.pop("sources", {})
+    faults = [f"{key} is unknown, expected [sources]" for key in fields]
+    _raise(
+        faults + [f"{key} = {words!r}, expected {_TEXT.words}" for key, words in sources.items() if not _TEXT.fits(words)], "_sources.toml"
+    )
+    return dict(sources)
 
 
 def load_jetpacks() -> tuple[JetPack, ...]:
@@ -182,9 +187,12 @@ def parse_profile(text: str, *, name: str, sources: Mapping[str, str]) -> Device
     file = f"{name}.toml"
     fields = _toml(text, file, DEVICE_FORMAT)
     tables = {key: fields.pop(key) for key in list(fields) if isinstance(fields[key], dict)}
-    faults = _faults_of_plain(fields, _PLAIN)
+    faults = _faults(fields, _PLAIN, "")
     faults += [f"[{table}] is unknown, expected one of: {', '.join(_TABLES)}" for table in tables if table not in _TABLES]
     facts: dict[str, Any] = {}
+    if fields.get("kind") == "jetson":
+        faults += [f"{key} is missing, a jetson is told by it" for key in ("soc", "compatible") if key not in fields]
+        faults += [f"{key} is missing, a jetson is told by it" for key in ("memory_gb", "last_jetpack") if key not in _keys(tables)]
     for table, kinds in _TABLES.items():
         faults += _faults_of_facts(tables.get(table, {}), kinds, sources, f"[{table}] ")
         facts |= tables.get(table, {})
@@ -199,15 +207,17 @@ def parse_jetpacks(text: str, *, sources: Mapping[str, str]) -> tuple[JetPack, .
         BadSettings: as `parse_profile`.
     """
     fields = _toml(text, "_jetpack.toml", JETPACK_FORMAT)
-    faults = [f"{key} is unknown, expected [[release]]" for key in fields if key != "release"]
-    releases = []
-    for release in fields.get("release", []):
-        facts = {key: value for key, value in release.items() if key != "jetpack"}
-        faults += _faults_of_plain({"jetpack": release.get("jetpack")}, {"jetpack*": _VERSION})
-        faults += _faults_of_facts(facts, _RELEASE, sources, f"release {release.get('jetpack')}: ")
-        releases.append((release.get("jetpack"), facts))
+    releases = fields.pop("release", None)
+    faults = [f"{key} is unknown, expected [[release]]" for key in fields]
+    if not isinstance(releases, list) or not all(isinstance(release, dict) for release in releases):
+        faults.append(f"release = {releases!r}, expected tables [[release]]")
     _raise(faults, "_jetpack.toml")
-    found = [JetPack(jetpack=jetpack, **_values(facts, sources)) for jetpack, facts in releases]
+    names = [release.pop("jetpack", None) for release in releases]
+    for name, facts in zip(names, releases, strict=True):
+        faults += _faults({"jetpack": name}, {"jetpack*": _VERSION}, "")
+        faults += _faults_of_facts(facts, _RELEASE, sources, f"release {name}: ")
+    _raise(faults, "_jetpack.toml")
+    found = [JetPack(jetpack=name, **_values(facts, sources)) for name, facts in zip(names, releases, strict=True)]
     return tuple(sorted(found, key=lambda release: version_tuple(release.l4t_from)))
 
 
@@ -215,6 +225,10 @@ def version_tuple(version: str) -> tuple[int, ...]:
     """`10.3.0.30` -> `(10, 3, 0, 30)`; what follows the numbers is left out."""
     numbers = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in numbers[0].split(".")) if numbers else ()
+
+
+def _keys(tables: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {key for table in tables.values() for key in table}
 
 
 def _text_of(file: str) -> str:
@@ -230,10 +244,6 @@ def _toml(text: str, file: str, expected: str) -> dict[str, Any]:
     if found != expected:
         raise BadSettings(f"{file} has the format {found!r}, expected {expected!r}. It may belong to another edgecl; install edgecl again.")
     return fields
-
-
-def _faults_of_plain(fields: Mapping[str, Any], kinds: Mapping[str, _Kind]) -> list[str]:
-    return _faults(fields, kinds, "")
 
 
 def _faults_of_facts(facts: Mapping[str, Any], kinds: Mapping[str, _Kind], sources: Mapping[str, str], where: str) -> list[str]:

@@ -63,6 +63,14 @@ def test_a_pc_with_a_driver_is_a_desktop_gpu(tmp_path: Path) -> None:
     assert (board.profile.name, board.gpu, board.profile.trt_road) == ("desktop-gpu", "NVIDIA RTX A2000", "trt")
 
 
+@pytest.mark.parametrize("sign", ["dev/nvidia0", "usr/lib/wsl/lib/libcuda.so.1"])
+def test_a_gpu_without_a_name_is_one(sign: str, tmp_path: Path) -> None:
+    """In a container, and under Windows' Linux, the driver's folder may be missing."""
+    (tmp_path / sign).parent.mkdir(parents=True)
+    (tmp_path / sign).touch()
+    assert (detect(tmp_path).profile.name, detect(tmp_path).gpu) == ("desktop-gpu", "NVIDIA GPU")
+
+
 @pytest.fixture
 def orin(tmp_path: Path) -> Path:
     """A copy of the Orin Nano's files to change."""

@@ -193,7 +193,7 @@ def test_scarce_memory_disk_and_heat_are_noted(pc: Board, tmp_path: Path, monkey
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100 * 2**20})())
     hot = replace(pc, memory=Memory(4000, 500), temperatures_c={"cpu-thermal": 84.6, "PMIC-Die": 100.0})
     report = examine(hot, tmp_path, NOTHING_INSTALLED)
-    assert finding(report, "memory").found == "500 of 4000 MiB free; learning leaves 1229 MiB to other programs and has none left"
+    assert finding(report, "memory").found == "500 of 4000 MiB free; learning leaves 512 MiB to other programs and has none left"
     assert (finding(report, "temperature").level, finding(report, "temperature").found) == ("note", "85 C at cpu-thermal")
     assert "100 MiB free; a learn needs some hundred" in finding(report, "store").found
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 LADDER = (
     "edgecl errors settings architecture manifest",
     "preprocess profile device merge head lora layout adapter",
-    "pictures split backbone memory store runtime install installed doctor",
+    "pictures split backbone memory store runtime install installed doctor hardware",
     # The learner's own parts stand on its rung: start, lesson, augment, training, search, outcome, canary, serve.
     "learner start lesson augment training search outcome canary serve gate calibrate evaluate forget report bundle web demo",
     "edgecl_export",

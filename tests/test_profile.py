@@ -110,6 +110,7 @@ def test_a_profile_is_read_with_its_sources() -> None:
         ('18, source = "choice"', '18, source = "hearsay"', "[run] opset names the source 'hearsay', which _sources.toml does not have"),
         ("verified = false", 'verified = "no"', "memory_reserve_mib: verified = 'no', expected true or false"),
         ('["CPUExecutionProvider"]', "[]", "[run] providers = [], expected a list of texts"),
+        ('"cpu"', '"jetson"', "soc is missing, a jetson is told by it; compatible is missing"),
         ("[learn]", "[teach]", "[teach] is unknown, expected one of: hardware, run, learn; [learn] learns is missing"),
     ],
 )
@@ -134,6 +135,22 @@ def test_a_faulty_release_is_named() -> None:
     faulty = RELEASES.replace('cuda = { value = "12.2"', 'cuda = { value = "twelve"')
     with pytest.raises(BadSettings, match=r"_jetpack\.toml: release 6\.0: cuda = 'twelve', expected a version such as '10\.3'"):
         parse_jetpacks(faulty, sources=load_sources())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('format = "edgecl.jetpack/1"\nrelease = 6', "release = 6, expected tables"),
+        ('format = "edgecl.jetpack/1"', "release = None, expected tables"),
+        ('format = "edgecl.jetpack/1"\nx = 1\n[[release]]', "x is unknown, expected [[release]]"),
+        ('format = "edgecl.jetpack/1"\n[[release]]\njetpack = "6"', "release 6: l4t_from is missing; release 6: python is missing"),
+    ],
+)
+def test_other_faults_of_releases_are_sentences(text: str, message: str) -> None:
+    """Not a traceback."""
+    with pytest.raises(BadSettings) as caught:
+        parse_jetpacks(text, sources=SOURCES)
+    assert message in str(caught.value)
 
 
 def test_no_source_is_left_over() -> None:

@@ -22,7 +22,7 @@ VersionOption = Annotated[
 
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", envvar="EDGECL_DEVICE", metavar="PROFILE", help="Profile of the board (edgecl devices lists them), or auto."),
+    typer.Option("--device", envvar="EDGECL_PROFILE", metavar="PROFILE", help="Profile of the board (edgecl devices lists them), or auto."),
 ]
 
 

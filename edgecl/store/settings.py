@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import GateSettings, MemorySettings
+from edgecl.settings import DEVICES, GateSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
 
 if sys.version_info >= (3, 11):
@@ -18,19 +18,30 @@ SETTINGS_FILE = "settings.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearnDefaults:
+    """What `learn` takes where no flag says otherwise; None leaves it to the device profile."""
+
+    device: str | None = None  # auto | cpu | cuda
+    threads: int | None = None  # CPU threads, 0 = as many as torch takes by itself
+    batch: int | None = None  # pictures per training step
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that stands in `settings.toml`."""
 
     memory: MemorySettings = field(default_factory=MemorySettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    learn: LearnDefaults = field(default_factory=LearnDefaults)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    kind: type
-    low: float
-    high: float
     words: str
+    kind: type = str
+    low: float = 0
+    high: float = 0
+    among: tuple[str, ...] = ()  # of a text
 
 
 # One row per key: its table, its name, what it may be.
@@ -39,7 +50,11 @@ _RULES: dict[tuple[str, str], _Rule] = {
     ("memory", "budget_mib"): _Rule(kind=float, low=0.001, high=1e6, words="a number of MiB from 0.001 to 1000000"),
     ("gate", "max_drop"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1 (0.03 is 3 points)"),
     ("gate", "significance"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1"),
+    ("learn", "device"): _Rule(among=DEVICES, words=f"one of {', '.join(DEVICES)}"),
+    ("learn", "threads"): _Rule(kind=int, low=0, high=1024, words="a whole number from 0 to 1024"),
+    ("learn", "batch"): _Rule(kind=int, low=1, high=4096, words="a whole number from 1 to 4096"),
 }
+_TABLES = ("memory", "gate", "learn")
 
 
 def settings_text(settings: Settings) -> str:
@@ -53,6 +68,8 @@ def settings_text(settings: Settings) -> str:
         "\n[gate]\n"
         f"max_drop = {float(gate.max_drop)!r}  # how much accuracy on old classes a new version may lose, 0 to 1\n"
         f"significance = {float(gate.significance)!r}  # p of the one-sided McNemar test, below it the loss counts\n"
+        "\n[learn]\n"
+        "# device, threads and batch, where those of the board's profile are not wanted; docs/formats.md\n"
     )
 
 
@@ -68,11 +85,11 @@ def read_settings(root: Path) -> Settings:
         tables = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
-    memory, gate = _table(tables, "memory"), _table(tables, "gate")
+    memory, gate, learn = (_table(tables, name) for name in _TABLES)
     for name in tables:
-        if name not in ("memory", "gate"):
-            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected [memory] or [gate]. Remove it.")
-    return Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate))
+        if name not in _TABLES:
+            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected one of: {', '.join(_TABLES)}. Remove it.")
+    return Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate), learn=LearnDefaults(**learn))
 
 
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
@@ -82,12 +99,13 @@ def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: _checked(name, key, value) for key, value in table.items()}
 
 
-def _checked(table: str, key: str, value: object) -> float:
+def _checked(table: str, key: str, value: Any) -> Any:
     rule = _RULES.get((table, key))
     if rule is None:
         known = ", ".join(name for where, name in _RULES if where == table)
         raise BadSettings(f"{SETTINGS_FILE}: [{table}] {key} is unknown, expected one of: {known}. Remove it or correct its name.")
     number = isinstance(value, int if rule.kind is int else (int, float)) and not isinstance(value, bool)
-    if not number or not rule.low <= value <= rule.high:  # type: ignore[operator]
+    fits = value in rule.among if rule.kind is str else number and rule.low <= value <= rule.high
+    if not fits:
         raise BadSettings(f"{SETTINGS_FILE}: [{table}] {key} = {value!r}, expected {rule.words}. Correct the value.")
-    return rule.kind(value)  # type: ignore[no-any-return]
+    return rule.kind(value)

@@ -21,7 +21,7 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch) -> FakeTensorrt:
     monkeypatch.setitem(sys.modules, "tensorrt", library)  # type: ignore[arg-type]
     monkeypatch.setattr(cudart, "Cudart", lambda: cuda)
     monkeypatch.setattr(trt, "Cudart", lambda: cuda)
-    monkeypatch.setenv("EDGECL_DEVICE", "desktop-gpu")
+    monkeypatch.setenv("EDGECL_PROFILE", "desktop-gpu")
     return library
 
 
@@ -92,7 +92,7 @@ def test_deepstream_is_one_command(place: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.usefixtures("place", "tensorrt")
 def test_the_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """--device and --runtime beat EDGECL_DEVICE and EDGECL_RUNTIME."""
+    """--device and --runtime beat EDGECL_PROFILE and EDGECL_RUNTIME."""
     monkeypatch.setenv("EDGECL_RUNTIME", "trt")
     assert main(["run", "--source", "colours/red/0.jpg"]) == 3
     assert "has no TensorRT engine yet" in capsys.readouterr().err

@@ -22,7 +22,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "packages"
     folder.mkdir()
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT), str(ROOT / "export")]))
-    monkeypatch.setenv("EDGECL_DEVICE", "desktop-gpu")
+    monkeypatch.setenv("EDGECL_PROFILE", "desktop-gpu")
     return folder
 
 
