@@ -161,7 +161,7 @@ def _configure(trt: Any, builder: Any, config: Any, image_size: int, workspace_m
 
 
 def _set_precision(trt: Any, network: Any, config: Any, road: Road, precision: Precision) -> None:
-    """fp16 by flag on the weakly typed road, with norms and softmax kept in fp32; fp32 means fp32, not TF32."""
+    """fp16 by flag on the weakly typed road, with norms, softmax and means kept in fp32; fp32 means fp32, not TF32."""
     if precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)
     elif not road.strongly_typed:
@@ -169,7 +169,7 @@ def _set_precision(trt: Any, network: Any, config: Any, road: Road, precision: P
         config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
         for index in range(network.num_layers):
             layer = network.get_layer(index)
-            if layer.type in (trt.LayerType.NORMALIZATION, trt.LayerType.SOFTMAX):
+            if layer.type in (trt.LayerType.NORMALIZATION, trt.LayerType.SOFTMAX, trt.LayerType.REDUCE):
                 layer.precision = trt.DataType.FLOAT
                 layer.set_output_type(0, trt.DataType.FLOAT)
 

@@ -19,7 +19,7 @@ from edgecl_export import deepstream
 from edgecl_export.deepstream import nvinfer_graph, prove_probabilities
 from edgecl_export.graph import IR_VERSIONS, Precision, build_graph
 from edgecl_export.prove import prove_and_export
-from tests.export.models import CAPACITY, ROWS, TINY, random_head, random_state, scenes, write
+from tests.export.models import CAPACITY, KINDS, ROWS, TINY, random_head, random_state, scenes, write
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -34,14 +34,15 @@ def exported(store: Store, **options: Any) -> Any:
     return prove_and_export(store, 3, form="deepstream", make_predictor=predictor, **options)
 
 
+@pytest.mark.parametrize("kind", ["plain", "everything"])
 @pytest.mark.parametrize("opset", IR_VERSIONS)
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_graph_answers_with_the_softmax_of_the_apps(tmp_path: Path, opset: int, precision: Precision) -> None:
+def test_the_graph_answers_with_the_softmax_of_the_apps(tmp_path: Path, kind: str, opset: int, precision: Precision) -> None:
     """Float planes in, probabilities out: over used rows those of the app's own graph, nothing on free rows; onnx's full check passes."""
     import onnxruntime
 
-    state, head = random_state(TINY), random_head(TINY.width)
-    folder = write(tmp_path / "version", TINY, state, head, opset, precision)
+    architecture = KINDS[kind]
+    folder = write(tmp_path / "version", architecture, random_state(architecture), random_head(architecture.width), opset, precision)
     app = OrtPredictor(threads=1)
     app.load(folder)
     pictures = scenes(32, 5)

@@ -11,10 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from edgecl.architecture import Architecture
 from edgecl_export.deepstream import nvinfer_graph
 from edgecl_export.graph import Precision, build_graph
-from tests.export.models import CAPACITY, SCALED, TINY
+from tests.export.models import CAPACITY, KINDS, TINY
 
 TABLES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("operators.json").read_text(encoding="utf-8"))
 TARGETS = {
@@ -67,10 +66,10 @@ def faults(graph: bytes, target: str) -> list[str]:
 
 
 @every_form
-@pytest.mark.parametrize("architecture", [TINY, SCALED], ids=["plain", "layer scale"])
-def test_every_graph_stays_within_the_table(architecture: Architecture, opset: int, precision: Precision, target: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_graph_stays_within_the_table(kind: str, opset: int, precision: Precision, target: str) -> None:
     """Operators, their types, their attributes, one output each, shapes as constants."""
-    assert faults(build_graph(architecture, capacity=CAPACITY, opset=opset, precision=precision), target) == []
+    assert faults(build_graph(KINDS[kind], capacity=CAPACITY, opset=opset, precision=precision), target) == []
 
 
 @every_form
