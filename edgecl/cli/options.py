@@ -1,11 +1,14 @@
 """Options that several commands share; each help text exists once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgecl.cli.parsers import whole
+
+if TYPE_CHECKING:
+    from edgecl.device import DeviceProfile
 
 StoreOption = Annotated[Path, typer.Option("--store", envvar="EDGECL_STORE", metavar="DIR", help="Folder of the model.")]
 DEFAULT_STORE = Path("model")
@@ -16,3 +19,19 @@ VersionOption = Annotated[
     int | None,
     typer.Option("--version", parser=whole(0), metavar="N", help="Number of the version; without it the current one.", show_default=False),
 ]
+
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", envvar="EDGECL_PROFILE", metavar="PROFILE", help="Profile of the board (edgecl devices lists them), or auto."),
+]
+
+
+def profile_of(device: str) -> "DeviceProfile":
+    """The profile that `--device` names; `auto` looks at this machine.
+
+    Raises:
+        BadSettings: there is no such profile.
+    """
+    from edgecl.device import detect, load_profile
+
+    return detect().profile if device == "auto" else load_profile(device)
