@@ -68,7 +68,7 @@ def test_json_and_deployment_bring_a_model_back(kind: str) -> None:
     """`from_json` reads every field, a misspelt one is refused, and the deployment layout computes what the original does."""
     architecture = KINDS[kind]
     assert Architecture.from_json(architecture.to_json()) == architecture
-    with pytest.raises(BadInput, match=r"fields differ from what this edgecl knows: \['register'\]"):
+    with pytest.raises(BadInput, match=r"fields differ from what this edgecl knows \(architecture: 'register' is unknown\)"):
         Architecture.from_json({**architecture.to_json(), "register": 4})
     state, head = numbered_state(architecture), random_head(architecture.width)
     again = backbone_from_deployment(to_deployment(state, *head, architecture), architecture)

@@ -49,8 +49,8 @@ def test_without_anything_the_defaults_hold(place: Path, asked: list[LearnSettin
 def test_each_beats_the_one_behind_it(place: Path, asked: list[LearnSettings], monkeypatch: pytest.MonkeyPatch) -> None:
     """Profile, settings.toml, variable, flag; 0 threads are given, too."""
     assert learn(asked) == ("auto", 4, 8)
-    with (place / "model" / "settings.toml").open("a") as file:
-        file.write("threads = 3\nbatch = 5\ndevice = 'cpu'\n")
+    settings = place / "model" / "settings.toml"
+    settings.write_text(settings.read_text().replace("[learn]\n", "[learn]\nthreads = 3\nbatch = 5\ndevice = 'cpu'\n"))
     assert learn(asked) == ("cpu", 3, 5)
     monkeypatch.setenv("EDGECL_THREADS", "2")
     monkeypatch.setenv("EDGECL_BATCH", "6")
