@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from edgecl.cli.options import DEFAULT_STORE, JsonOption, MaxDropOption, StoreOption
 from edgecl.cli.output import again, answer, note, percent, tell
-from edgecl.cli.parsers import decimal, whole
+from edgecl.cli.parsers import whole
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
-from edgecl.settings import GateSettings, LearnSettings
+from edgecl.settings import LearnSettings
 
 if TYPE_CHECKING:
     from edgecl.learner import LearnResult
@@ -37,16 +37,7 @@ def learn(
         int,
         typer.Option(parser=whole(0), envvar="EDGECL_THREADS", metavar="N", help="CPU threads; 0 takes as many as torch does by itself."),
     ] = _DEFAULT.threads,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            parser=decimal(0.0, 1.0),
-            envvar="EDGECL_MAX_DROP",
-            metavar="PART",
-            help="How much accuracy old classes may lose before the version is not served, 0.03 for 3 points; without it settings.toml's.",
-            show_default=f"settings.toml, else {GateSettings().max_drop}",
-        ),
-    ] = None,
+    max_drop: MaxDropOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""
