@@ -1,12 +1,13 @@
 """A bundle about to be applied: what it meets in a store, and its pictures and the store's as three backbones see them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecl.adapter import Adapter
 from edgecl.bundle.arrival import Arrival, candidates
 from edgecl.bundle.content import Bundle
 from edgecl.bundle.matching import Matched
@@ -15,7 +16,7 @@ from edgecl.bundle.refit import Views
 from edgecl.errors import ParityFailed
 from edgecl.manifest import Manifest
 from edgecl.memory import Candidate
-from edgecl.merge import merge
+from edgecl.merge import Coefficients, merge
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.selftest import FEATURE_LIMITS
 from edgecl.sight import MakePredictor, Sight, features_of, prepared
@@ -69,16 +70,23 @@ def views_of(work: Work, make_predictor: MakePredictor, progress: Progress) -> V
     added = [(by_hash[step.adapter], step.coefficients) for step in work.arrival.steps]
     packed = [(by_hash[step.adapter], step.coefficients) for step in contents.recipe.steps]
     probe = probe_pictures(store.facts.architecture.image_size, len(work.bundle.model.probe))
-    seen = []
-    for done, steps in enumerate((own, packed, [*own, *added])):
-        progress("looking at pictures", done, 3)
-        inputs = np.concatenate([work.sight.inputs, probe])
-        seen.append(features_of(store, work.parent.number, merge(base, steps), inputs, make_predictor))
-    progress("looking at pictures", 3, 3)
+    inputs = np.concatenate([work.sight.inputs, probe])
+    seen: dict[Any, Array] = {}
+    recipes = (own, packed, [*own, *added])
+    for done, steps in enumerate(recipes):
+        progress("looking at pictures", done, len(recipes))
+        if _key(steps) not in seen:  # on an equal parent the packed model is the new one
+            seen[_key(steps)] = features_of(store, work.parent.number, merge(base, steps), inputs, make_predictor)
+    progress("looking at pictures", len(recipes), len(recipes))
+    before, at_home, after = (seen[_key(steps)] for steps in recipes)
     count = len(work.sight.inputs)
-    _check_probe(seen[1][count:], work.bundle.model.probe)
-    before, at_home, after = (features[:count] for features in seen)
-    return Views(before, at_home, after)
+    _check_probe(at_home[count:], work.bundle.model.probe)
+    return Views(before[:count], at_home[:count], after[:count])
+
+
+def _key(steps: Sequence[tuple[Adapter, Coefficients]]) -> tuple[Any, ...]:
+    """What tells one merge from another, as long as its adapters live."""
+    return tuple((id(adapter), tuple(sorted(coefficients.items()))) for adapter, coefficients in steps)
 
 
 def _check_probe(found: Array, expected: Array) -> None:
