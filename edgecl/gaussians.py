@@ -31,8 +31,8 @@ class Gaussians:
         return Gaussians({id: self.means[id] for id in class_ids if id in self.means}, self.covariance)
 
     def to_bytes(self) -> bytes:
-        """`statistics.safetensors`"""
-        return safetensors_bytes({"covariance": self.covariance, **{f"{_MEAN}{id}": mean for id, mean in self.means.items()}})
+        """`statistics.safetensors`, classes in the order of their ids"""
+        return safetensors_bytes({"covariance": self.covariance, **{f"{_MEAN}{id}": self.means[id] for id in sorted(self.means)}})
 
 
 def parse_gaussians(data: bytes, width: int) -> Gaussians:
