@@ -11,6 +11,7 @@ not made again. Accuracy is over the classes of all three tasks; the gap is in p
 import argparse
 import csv
 import functools
+import itertools
 import json
 import os
 import platform
@@ -94,7 +95,7 @@ def exchanged(work: Path, tasks: list[list[str]], board: str, other: str, *, pic
     began = time.monotonic()
     edgecl("apply", str(bundle), "--store", str(place))
     seconds = time.monotonic() - began
-    result = measured(Store.open(place), pictures_of(work, tuple(sum(tasks, [])), split))
+    result = measured(Store.open(place), pictures_of(work, tuple(itertools.chain(*tasks)), split))
     return {
         "store": board,
         "bundle": f"{other}'s, {kind} pictures",
@@ -125,7 +126,7 @@ def main() -> None:
     machine = f"{platform.machine()}-{os.cpu_count()}cores-{os.environ.get('OMP_NUM_THREADS', 'all')}threads"
     rows = []
     for board, other in (("one", "two"), ("two", "one")):
-        both = measured(Store.open(work / f"{board} then {other}"), pictures_of(work, tuple(sum(tasks, [])), arguments.split))
+        both = measured(Store.open(work / f"{board} then {other}"), pictures_of(work, tuple(itertools.chain(*tasks)), arguments.split))
         print(f"{board} then {other} on one board: {both.accuracy:.2%} of {both.n}", flush=True)
         for pictures in (False, True):
             row = exchanged(work, tasks, board, other, pictures=pictures, split=arguments.split)
