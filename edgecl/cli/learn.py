@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from edgecl.cli.options import DEFAULT_STORE, JsonOption, MaxDropOption, StoreOption
 from edgecl.cli.output import again, answer, note, percent, tell
-from edgecl.cli.parsers import decimal, one_of, whole
+from edgecl.cli.parsers import one_of, whole
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
-from edgecl.settings import DEVICES, GateSettings, LearnSettings
+from edgecl.settings import DEVICES, LearnSettings
 
 if TYPE_CHECKING:
     from edgecl.learner import LearnResult
@@ -63,16 +63,7 @@ def learn(
             show_default=f"settings.toml, else the device profile's, else {_DEFAULT.threads}",
         ),
     ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            parser=decimal(0.0, 1.0),
-            envvar="EDGECL_MAX_DROP",
-            metavar="PART",
-            help="How much accuracy old classes may lose before the version is not served, 0.03 for 3 points; without it settings.toml's.",
-            show_default=f"settings.toml, else {GateSettings().max_drop}",
-        ),
-    ] = None,
+    max_drop: MaxDropOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecl.cli.parsers import whole
+from edgecl.cli.parsers import decimal, whole
+from edgecl.settings import GateSettings
 
 if TYPE_CHECKING:
     from edgecl.device import DeviceProfile
@@ -18,6 +19,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdo
 VersionOption = Annotated[
     int | None,
     typer.Option("--version", parser=whole(0), metavar="N", help="Number of the version; without it the current one.", show_default=False),
+]
+
+MaxDropOption = Annotated[
+    float | None,
+    typer.Option(
+        parser=decimal(0.0, 1.0),
+        envvar="EDGECL_MAX_DROP",
+        metavar="PART",
+        help="How much accuracy old classes may lose before the version is not served, 0.03 for 3 points; without it settings.toml's.",
+        show_default=f"settings.toml, else {GateSettings().max_drop}",
+    ),
 ]
 
 DeviceOption = Annotated[
