@@ -13,8 +13,8 @@ from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.serving import StoreServing
 from edgecl.store import Store, health
 from edgecl.store.history import promote
+from tests.runtime.waiting import PATIENCE_S, until
 
-PATIENCE_S = 20.0  # far more than anything takes; a busy machine must not fail a test
 NEWEST = 3
 
 
@@ -57,14 +57,6 @@ class BoardPredictor:
             self.board.open -= 1
         self.number = -1
         self.real.close()
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait for it."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline_s, "it never came true"
-        time.sleep(0.005)
 
 
 @pytest.fixture
