@@ -105,8 +105,9 @@ def import_cv2(purpose: str) -> Any:
         import cv2
     except ImportError as error:
         raise MissingExtra.of("opencv-python-headless", "camera", purpose) from error
-    if hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(0)
+    logging = getattr(getattr(cv2, "utils", None), "logging", None)  # not in every build
+    if logging is not None:
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     return cv2
 
 
