@@ -5,6 +5,7 @@ bytes -> decode -> rgb uint8 [h, w, 3] -> to_input -> uint8 [size, size, 3]
 
 import contextlib
 import io
+import math
 import re
 import struct
 import threading
@@ -25,6 +26,8 @@ from edgecl.settings import PIXEL_LIMIT
 
 Rgb = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+REACH = {"bicubic": 2.0, "bilinear": 1.0}  # how many pixels, of the larger of the two grids, a resized pixel looks to each side
+SLENDER = 1.9  # times as high as wide: from 2 on Pillow resizes in another order, so only the whole gives the same numbers
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 NARROWEST = 100  # how many times longer than wide a picture may be; beyond it a resize alone would fill the memory of a board
 TELLING = 10  # bits of each kind that a perceptual hash needs; 2,640 photos of shop shelves had 13 or more
@@ -222,11 +225,38 @@ def to_input(rgb: Rgb, geometry: Geometry) -> Rgb:
     h, w = rgb.shape[:2]
     short = int(geometry.size / geometry.crop_pct)
     target = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
-    image = Image.fromarray(rgb)
-    if target != image.size:
-        image = image.resize(target, RESAMPLING[geometry.interpolation])
     left, upper = round((target[0] - geometry.size) / 2), round((target[1] - geometry.size) / 2)
+    columns, rows = _needed(w, target[0], left, geometry), _needed(h, target[1], upper, geometry)
+    if max(h / w, rows.count / columns.count) > SLENDER:
+        columns, rows = _Part(slice(0, w), 0, target[0]), _Part(slice(0, h), 0, target[1])
+    image = Image.fromarray(rgb[rows.source, columns.source])
+    if target != (w, h):
+        image = image.resize((columns.count, rows.count), RESAMPLING[geometry.interpolation])
+    left, upper = left - columns.first, upper - rows.first
     return np.array(image.crop((left, upper, left + geometry.size, upper + geometry.size)))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of one side of a picture that is resized: what of it the crop can depend on."""
+
+    source: slice  # pixels of the picture
+    first: int  # pixel of the resized picture
+    count: int  # pixels of the resized picture
+
+
+def _needed(side: int, target: int, start: int, geometry: Geometry) -> _Part:
+    """The part of a side that `geometry.size` pixels from `start` on see, when `side` pixels are resized to `target`.
+
+    It begins and ends where a pixel's edge falls on a pixel's edge, so that resizing it alone gives the same numbers; where there is no such
+    place it is the whole side. A camera's frame is half as much work so.
+    """
+    common = math.gcd(side, target)
+    step, source_step = target // common, side // common
+    margin = math.ceil(REACH[geometry.interpolation] * max(target / side, 1.0)) + 1
+    first = max(0, start - margin) // step
+    last = min(common, -(-(start + geometry.size + margin) // step))
+    return _Part(slice(first * source_step, last * source_step), first * step, (last - first) * step)
 
 
 def shrink(rgb: Rgb, short_side: int) -> Rgb:
