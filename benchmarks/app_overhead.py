@@ -31,11 +31,11 @@ from edgecl.runtime import app as app_module
 from edgecl.runtime import mjpeg, reader
 from edgecl.runtime.app import App, CameraPlan
 from edgecl.runtime.base import Prediction
+from edgecl.runtime.hotswap import StoreServing
 from edgecl.runtime.ledger import Ledger
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.outputs.announce import Announcer
 from edgecl.runtime.outputs.lines import RotatingLines
-from edgecl.runtime.serving import StoreServing
 from edgecl.runtime.sources import parse_source
 from edgecl.settings import AnnounceSettings
 from edgecl.store import Store

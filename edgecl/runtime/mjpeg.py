@@ -58,7 +58,7 @@ class MjpegCamera:
         request = urllib.request.Request(address, headers={"User-Agent": "edgecl"})
         if parsed.username is not None:
             user, password = (urllib.parse.unquote(part or "") for part in (parsed.username, parsed.password))
-            request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii"))
+            request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii"))
         try:
             return urllib.request.urlopen(request, timeout=TIMEOUT_S)
         except urllib.error.HTTPError as error:

@@ -78,9 +78,8 @@ def test_a_version_can_be_chosen(store: Store) -> None:
     assert health.starts(store.state(), 1) == 0
 
 
-def test_a_camera_follows_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_follows_the_store(store: Store) -> None:
     """From one version to the next while it runs; systemd hears of it, and the loop shows that it is alive."""
-    monkeypatch.setattr("edgecl.runtime.serving.POLL_S", 0.02)
     promote(store, 2)
     answers, told, manager = list[Prediction](), list[str](), Manager()
     with Service(store, [scene()], make, systemd=manager, tell=told.append, on_prediction=answers.append) as service:
