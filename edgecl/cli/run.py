@@ -78,6 +78,11 @@ def run(
     from edgecl.runtime.systemd import Systemd
     from edgecl.store import Store
 
+    def open_predictor(folder: Path) -> OrtPredictor:
+        predictor = OrtPredictor(threads)
+        predictor.load(folder)
+        return predictor
+
     opened = Store.open(store)
     settings = opened.settings()
     plans = camera_plans(
@@ -86,7 +91,7 @@ def run(
     service = Service(
         opened,
         plans,
-        lambda: OrtPredictor(threads),
+        open_predictor,
         version=version,
         announce=_announce(settings.announce, hold, mqtt, webhook, on_change),
         log=None if log is None else Log(path=log, limit_bytes=int(log_mib * 2**20), every_answer=log_all),

@@ -27,9 +27,11 @@ class Board:
         self.open = 0
         self.fault: EdgeclError = StoreDamaged("the engine is gone")
 
-    def make(self) -> "BoardPredictor":
-        """As a `MakePredictor`."""
-        return BoardPredictor(self)
+    def load(self, folder: Path) -> "BoardPredictor":
+        """As an `OpenPredictor`."""
+        predictor = BoardPredictor(self)
+        predictor.load(folder)
+        return predictor
 
 
 class BoardPredictor:
@@ -76,7 +78,7 @@ def serving(store: Store, board: Board, told: list[str]) -> Iterator[Callable[..
     """Makes servings of `store` that look at it all the time."""
 
     def make(**options: Any) -> StoreServing:
-        return StoreServing(store, board.make, **{"poll_s": 0.01, "good_after": 3, "retry_s": 0.0, "tell": told.append, **options})
+        return StoreServing(store, board.load, **{"poll_s": 0.01, "good_after": 3, "retry_s": 0.0, "tell": told.append, **options})
 
     yield make
     assert board.open == 0, "a predictor was left open"
@@ -302,6 +304,19 @@ class TestFailure:
         with pytest.raises(MissingExtra), serving():
             pass
         assert health.starts(store.state(), NEWEST) == 0
+        assert health.failure(store.state(), NEWEST) is None
+
+    def test_and_it_is_tried_again_until_it_can(self, store: Store, board: Board, serving: Any, told: list[str]) -> None:
+        """The version that serves goes on meanwhile; told once, not each time."""
+        promote(store, 2)
+        board.broken, board.fault = {NEWEST}, MissingExtra("no memory on the GPU")
+        with serving(retry_s=0.05) as now:
+            promote(store, NEWEST)
+            until(lambda: now.swaps.last_fault == "no memory on the GPU")
+            time.sleep(0.3)
+            assert (now.now.number, told) == (2, ["no memory on the GPU"])
+            board.broken = set()
+            until(now.turn)
         assert health.failure(store.state(), NEWEST) is None
 
     def test_a_version_that_fails_on_a_frame_gives_way_at_once(self, store: Store, board: Board, serving: Any) -> None:
