@@ -187,11 +187,26 @@ def test_a_password_is_no_part_of_the_name(text: str) -> None:
     assert "cam" in parse_source(text).name
 
 
-@pytest.mark.parametrize("text", ["rtsp:///stream", "http://", "rtsp://[::1/x"])
+@pytest.mark.parametrize("text", ["rtsp:///stream", "http://", "rtsp://[::1/x", "rtsp://user:s3cret@/stream"])
 def test_a_stream_has_a_host(text: str) -> None:
-    """The message shows how it is written."""
-    with pytest.raises(UsageError, match=r"names no host\. Write it as (rtsp|http)://HOST"):
+    """The message shows how it is written, and no password."""
+    with pytest.raises(UsageError, match=r"names no host\. Write it as (rtsp|http)://\[USER:PASSWORD@\]HOST") as raised:
         parse_source(text)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_damaged_video_is_read_as_far_as_it_goes(video: Path) -> None:
+    """Its frames may be smeared, but reading ends and nothing crashes."""
+    content = bytearray(video.read_bytes())
+    for place in range(len(content) // 3, len(content), 97):
+        content[place] ^= 0x55
+    video.write_bytes(content)
+    try:
+        frames = frames_of(open_source(str(video)))
+    except BadInput as error:
+        assert "has no frame that can be read" in str(error)
+    else:
+        assert 0 < len(frames) <= 3
 
 
 @pytest.mark.parametrize("text", ["csi://", "csi://left", "csi://0?width=wide", "csi://0?colour=1"])

@@ -81,7 +81,7 @@ ROWS = (
         "'usb-cam://1' | is not supported | Supported now: a folder of pictures",
     ),
     Bad("no camera at all", "run", 2, "there is no camera | --source | settings.toml: [cameras.bench]"),
-    Bad("a stream without a host", "run --source rtsp:///1", 2, "'rtsp:///1' | names no host | rtsp://HOST[:PORT]/PATH"),
+    Bad("a stream without a host", "run --source rtsp:///1", 2, "'rtsp:///1' | names no host | rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH"),
     Bad("a CSI camera with a name", "run --source csi://left", 2, "'csi://left' | is no CSI camera | csi://0"),
     Bad("a drawn thing that nobody draws", "run --source test://cat", 2, "'cat' | no thing | Choose from gear", file("x")),
     Bad("a camera given twice", "run --source more --source more", 2, "'more' | is given twice | Name each camera once"),
