@@ -24,11 +24,12 @@ class Board:
     def __init__(self) -> None:
         self.wrong: set[int] = set()
         self.broken: set[int] = set()
-        self.open = 0
+        self.open = self.tries = 0
         self.fault: EdgeclError = StoreDamaged("the engine is gone")
 
     def load(self, folder: Path) -> "BoardPredictor":
         """As an `OpenPredictor`."""
+        self.tries += 1
         predictor = BoardPredictor(self)
         predictor.load(folder)
         return predictor
@@ -256,6 +257,19 @@ class TestFailure:
         with serving() as now:
             assert now.now.number == 2
             assert store.current == 2
+
+    def test_without_a_good_version_it_is_not_tried_a_third_time(self, store: Store, board: Board, serving: Any, told: list[str]) -> None:
+        """It stays current, the version before goes on serving, and a person is told what to do."""
+        promote(store, 2)
+        board.wrong = {NEWEST}
+        with serving() as now:
+            promote(store, NEWEST)
+            until(lambda: health.exhausted(store.state(), NEWEST) and "it failed: " in str(now.swaps.last_fault))
+            tries = board.tries
+            time.sleep(0.2)
+            assert (board.tries, now.now.number, store.current) == (tries, 2, NEWEST)
+        assert tries == 3  # version 2 and twice the newest
+        assert sum("there is no good version to go back to" in sentence for sentence in told) == 1
 
     def test_a_person_may_give_it_another_chance(self, store: Store, board: Board, serving: Any) -> None:
         """`edgecl promote` forgets what is held against it."""

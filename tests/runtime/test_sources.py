@@ -198,15 +198,10 @@ def test_a_stream_has_a_host(text: str) -> None:
 def test_a_damaged_video_is_read_as_far_as_it_goes(video: Path) -> None:
     """Its frames may be smeared, but reading ends and nothing crashes."""
     content = bytearray(video.read_bytes())
-    for place in range(len(content) // 3, len(content), 97):
+    for place in range(len(content) // 2, len(content), 97):
         content[place] ^= 0x55
     video.write_bytes(content)
-    try:
-        frames = frames_of(open_source(str(video)))
-    except BadInput as error:
-        assert "has no frame that can be read" in str(error)
-    else:
-        assert 0 < len(frames) <= 3
+    assert 1 <= len(frames_of(open_source(str(video)))) <= 3
 
 
 @pytest.mark.parametrize("text", ["csi://", "csi://left", "csi://0?width=wide", "csi://0?colour=1"])
