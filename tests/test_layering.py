@@ -26,6 +26,7 @@ FENCED = {
     "cv2": "edgecl.runtime",
     "tensorrt": "edgecl.runtime edgecl_export",
     "typer": "edgecl.cli",
+    "jinja2": "edgecl.report",
     "rich": "edgecl.cli",
 }
 RUNGS = {name: rung for rung, names in enumerate(LADDER) for name in names.split()}

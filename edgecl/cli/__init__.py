@@ -20,6 +20,7 @@ from edgecl.cli.log import log
 from edgecl.cli.output import drop_the_rest_of_stdout, escape_what_cannot_be_printed, note
 from edgecl.cli.promote import promote
 from edgecl.cli.rename import rename
+from edgecl.cli.report import report
 from edgecl.cli.rollback import rollback
 from edgecl.cli.run import run
 from edgecl.cli.show import show
@@ -28,11 +29,19 @@ from edgecl.cli.verify import verify
 from edgecl.errors import EdgeclError, Interrupted, MissingExtra, NoSpace
 
 # Which extra brings what a command may fail to import.
-EXTRAS = {"cv2": "camera", "onnx": "learn", "onnxruntime": "run", "timm": "learn", "torch": "learn", "torchvision": "learn"}
+EXTRAS = {
+    "cv2": "camera",
+    "jinja2": "run",
+    "onnx": "learn",
+    "onnxruntime": "run",
+    "timm": "learn",
+    "torch": "learn",
+    "torchvision": "learn",
+}
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, demo,
+    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, report, verify, gc, demo,
 )  # fmt: skip
 
 # Plain help: a box drawn by rich would cost more time than everything else that `--help` does.
