@@ -154,6 +154,32 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
+# Confidence. A score for `unknown` is larger for what is less known.
+
+
+def expected_calibration_error(confidence: NDArray[Any], right: NDArray[np.bool_], bins: int = 15) -> float:
+    """Mean over pictures of |accuracy - confidence| of the bin that a picture lies in (ECE, Guo et al. 2017, arXiv 1706.04599, eq. 3).
+
+    `confidence` `[n]` is the probability of the answer, `right` `[n]` whether it was right; `bins` are equally wide over 0..1, each with
+    its upper end.
+    """
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = [abs(float(right[place == b].mean()) - float(confidence[place == b].mean())) * (place == b).sum() for b in np.unique(place)]
+    return float(sum(gaps) / len(confidence))
+
+
+def auroc(known: NDArray[Any], unknown: NDArray[Any]) -> float:
+    """How likely a picture of no known class scores above one of a known class; ties count half. Scores `[n]` and `[m]`."""
+    order = np.sort(known)
+    below, not_above = np.searchsorted(order, unknown, "left"), np.searchsorted(order, unknown, "right")
+    return float((below + not_above).mean() / (2 * len(known)))
+
+
+def false_positives(known: NDArray[Any], unknown: NDArray[Any], *, kept: float = 0.95) -> float:
+    """Part of the unknown pictures that pass as known at the limit that passes `kept` of the known ones (FPR at 95 % TPR)."""
+    return float((unknown <= np.quantile(known, kept)).mean())
+
+
 # Continual learning. `matrix[i, j]` is the accuracy on task j after learning task i, [t, t]; NaN where task j was not seen yet (j > i).
 
 
