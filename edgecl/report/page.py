@@ -61,7 +61,14 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "mib": _mib, "cell": cell_colour, "points": _points, "duration": _duration}
+    environment.filters |= {
+        "percent": _percent,
+        "mib": _mib,
+        "cell": cell_colour,
+        "points": _points,
+        "reach": _reach,
+        "duration": _duration,
+    }
     return environment
 
 
@@ -71,6 +78,10 @@ def _percent(part: float | None) -> str:
 
 def _points(part: float | None) -> str:
     return "–" if part is None else f"{100 * part:.1f} points"
+
+
+def _reach(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f} %"
 
 
 def _mib(size_bytes: int) -> str:
