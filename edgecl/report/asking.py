@@ -1,5 +1,6 @@
 """What a version answers to kept pictures, asked of the graph that it is served with."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecl.errors import StoreDamaged
 from edgecl.manifest import KeptPicture, Manifest
 from edgecl.preprocess import decode, geometry_of, to_input
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.decide import check_logits, softmax
 from edgecl.store import Store
-from edgecl.store.versions import GRAPH_FILE, WEIGHTS_FILE
+from edgecl.store.versions import GRAPH_FILE, WEIGHTS_FILE, weights_bytes
 
 BATCH = 32  # pictures in memory at a time
 MakePredictor = Callable[[], Predictor]
@@ -76,5 +78,16 @@ def _folder(store: Store, manifest: Manifest) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="edgecl-") as aside:
         (Path(aside) / GRAPH_FILE).write_bytes(store.file(manifest.number, GRAPH_FILE))
-        (Path(aside) / WEIGHTS_FILE).write_bytes(store.built_weights(manifest.number))
+        (Path(aside) / WEIGHTS_FILE).write_bytes(_weights(store, manifest))
         yield Path(aside)
+
+
+def _weights(store: Store, manifest: Manifest) -> bytes:
+    weight, bias = store.head(manifest.number)
+    data = weights_bytes(store.merged_state(manifest.recipe), weight, bias, store.facts.architecture)
+    if hashlib.sha256(data).hexdigest() != manifest.files[WEIGHTS_FILE].sha256:
+        raise StoreDamaged(
+            f"the weights of version {manifest.number} do not come out as its manifest says, so nothing can be reported of it. "
+            "Find the changed file with: edgecl verify --deep"
+        )
+    return data

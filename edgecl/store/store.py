@@ -319,24 +319,15 @@ class Store:
         if path.is_file() and file_sha256(path) == expected.sha256:
             return False
         with self.learning_lock():
-            replace_file(path, self.built_weights(number), tmp=self.root / "tmp")
+            weight, bias = self.head(number)
+            data = weights_bytes(self.merged_state(manifest.recipe), weight, bias, self.facts.architecture)
+            if hashlib.sha256(data).hexdigest() != expected.sha256:
+                raise StoreDamaged(
+                    f"the weights of version {number} cannot be built again: the result differs from what its manifest says. "
+                    "Find the changed file with: edgecl verify --deep"
+                )
+            replace_file(path, data, tmp=self.root / "tmp")
         return True
-
-    def built_weights(self, number: int) -> bytes:
-        """`weights.safetensors` of version `number`, built from its recipe and head; nothing is written.
-
-        Raises:
-            StoreDamaged: what comes out is not what the manifest says.
-        """
-        manifest = self.manifest(number)
-        weight, bias = self.head(number)
-        data = weights_bytes(self.merged_state(manifest.recipe), weight, bias, self.facts.architecture)
-        if hashlib.sha256(data).hexdigest() != manifest.files[WEIGHTS_FILE].sha256:
-            raise StoreDamaged(
-                f"the weights of version {number} cannot be built again: the result differs from what its manifest says. "
-                "Find the changed file with: edgecl verify --deep"
-            )
-        return data
 
     def promote(self, number: int, *, expected: int | None) -> bool:
         """Point `current` at version `number` if it points at `expected` now; returns whether it did. Dropped weights are built again.
