@@ -1,12 +1,14 @@
 """`settings.toml`: what a person may edit in a store."""
 
+import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import GateSettings, MemorySettings
+from edgecl.settings import KEY_PREFIX, BundleSettings, GateSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
 
 if sys.version_info >= (3, 11):
@@ -23,6 +25,7 @@ class Settings:
 
     memory: MemorySettings = field(default_factory=MemorySettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    bundles: BundleSettings = field(default_factory=BundleSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +43,12 @@ _RULES: dict[tuple[str, str], _Rule] = {
     ("gate", "max_drop"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1 (0.03 is 3 points)"),
     ("gate", "significance"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1"),
 }
+_KEY = re.compile(f"{KEY_PREFIX}[0-9a-f]{{64}}")
 
 
 def settings_text(settings: Settings) -> str:
     """The file that `init` writes."""
-    memory, gate = settings.memory, settings.gate
+    memory, gate, keys = settings.memory, settings.gate, settings.bundles.trusted_keys
     return (
         "# What you may change in this store. A key that is left out has its default.\n"
         "\n[memory]\n"
@@ -53,6 +57,8 @@ def settings_text(settings: Settings) -> str:
         "\n[gate]\n"
         f"max_drop = {float(gate.max_drop)!r}  # how much accuracy on old classes a new version may lose, 0 to 1\n"
         f"significance = {float(gate.significance)!r}  # p of the one-sided McNemar test, below it the loss counts\n"
+        "\n[bundles]\n"
+        f"trusted_keys = {json.dumps(list(keys))}  # public keys (edgecl keygen); with one here, apply takes signed bundles only\n"
     )
 
 
@@ -68,18 +74,34 @@ def read_settings(root: Path) -> Settings:
         tables = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
-    memory, gate = _table(tables, "memory"), _table(tables, "gate")
     for name in tables:
-        if name not in ("memory", "gate"):
-            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected [memory] or [gate]. Remove it.")
-    return Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate))
+        if name not in ("memory", "gate", "bundles"):
+            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected [memory], [gate] or [bundles]. Remove it.")
+    memory: dict[str, Any] = {key: _checked("memory", key, value) for key, value in _table(tables, "memory").items()}
+    gate = {key: _checked("gate", key, value) for key, value in _table(tables, "gate").items()}
+    return Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate), bundles=_bundles(_table(tables, "bundles")))
 
 
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise BadSettings(f"{SETTINGS_FILE}: {name} = {table!r} stands where the table [{name}] belongs. Correct the file.")
-    return {key: _checked(name, key, value) for key, value in table.items()}
+    return table
+
+
+def _bundles(table: dict[str, Any]) -> BundleSettings:
+    unknown = sorted(set(table) - {"trusted_keys"})
+    if unknown:
+        raise BadSettings(f"{SETTINGS_FILE}: [bundles] {unknown[0]} is unknown, expected trusted_keys. Remove it or correct its name.")
+    keys = table.get("trusted_keys", [])
+    for key in keys if isinstance(keys, list) else [keys]:
+        # A key that cannot be understood must not turn into "no key, so anything goes".
+        if not isinstance(keys, list) or not isinstance(key, str) or _KEY.fullmatch(key) is None:
+            raise BadSettings(
+                f'{SETTINGS_FILE}: [bundles] trusted_keys holds {key!r}, expected a list of texts such as "{KEY_PREFIX}<64 hex digits>", '
+                "which edgecl keygen prints. Correct the value."
+            )
+    return BundleSettings(trusted_keys=tuple(keys))
 
 
 def _checked(table: str, key: str, value: object) -> float:
