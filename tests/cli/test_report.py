@@ -47,3 +47,27 @@ def test_a_task_made_to_hurt_is_refused_with_3_and_the_report_says_why(tmp_path:
     assert main(["report", "2", "--store", str(model), "--out", str(page)]) == 0
     assert "The gate refused it: accuracy on 16 held-out pictures of old classes fell from" in page.read_text(encoding="utf-8")
     assert "kept pictures known before," in capsys.readouterr().out
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_shop_photos_under_new_names_are_refused(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nine products learned from 12 photos each, then up to 24 of each as nine new ones: those that are kept are left out, the rest is refused."""
+    data = shared / "data" / "grocery"
+    products = json.loads((data / "tasks.json").read_text(encoding="utf-8"))["0"][0]
+    for index, product in enumerate(products):
+        photos = sorted((data / "train" / product).iterdir())
+        for folder, count in ((tmp_path / "honest" / product, 12), (tmp_path / "hurt" / f"thing {index}", 24)):
+            folder.mkdir(parents=True)
+            for photo in photos[:count]:
+                (folder / photo.name).symlink_to(photo.resolve())
+    weights = shared / "weights" / "vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
+    model = str(tmp_path / "model")
+    assert main(["init", model, "--backbone", "vit_tiny_patch16_224", "--weights", str(weights)]) == 0
+    assert main(["learn", "--task", str(tmp_path / "honest"), "--store", model, "--epochs", "1"]) == 0
+    capsys.readouterr()
+    assert main(["learn", "--task", str(tmp_path / "hurt"), "--store", model, "--epochs", "1"]) == 3
+    err = capsys.readouterr().err
+    assert f"pictures of 'thing 0' are kept as pictures of '{products[0]}' and were left out" in err
+    assert "error: version 2 stays staged: accuracy on 18 held-out pictures of old classes fell from" in err
+    assert Store.open(tmp_path / "model").current == 1
