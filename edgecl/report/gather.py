@@ -1,6 +1,6 @@
 """Everything that the page about one version says, brought together from the store and from the answers of its graphs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from edgecl.store.history import states
 
 ROWS = 20  # versions in the matrix, the last ones: bounds the time
 PAIRS = 8  # confusions
+TEACHING = ("learn", "apply")  # operations after which a version knows more
 Progress = Callable[[str, int, int], None]
 
 
@@ -93,14 +94,13 @@ def gather(store: Store, number: int, make_predictor: MakePredictor, *, progress
     """
     manifest, memory = store.manifest(number), store.memory(number)
     line = _line(store, manifest)
-    shown = [m for m in line if m.operation == "learn" or m is manifest][-ROWS:]
+    shown = [m for m in line if m.operation in TEACHING or m is manifest][-ROWS:]
     parent = line[-2] if len(line) > 1 else None
     holdout = [kept for kept in memory if kept.role == "holdout"]
-    asking = _Asking(store, make_predictor, progress, sum(len(memory) if m in (manifest, parent) else len(holdout) for m in shown))
-    answers = {m.number: asking(m, list(memory) if m in (manifest, parent) else holdout) for m in shown}
+    plan = [(m, holdout) for m in shown if m is not manifest and m is not parent]
+    plan += [(m, list(memory)) for m in (parent, manifest) if m is not None]
+    answers = _ask_all(store, plan, make_predictor, progress)
     rights = {n: a.right() for n, a in answers.items()}
-    if parent is not None and parent.number not in rights:
-        rights[parent.number] = asking(parent, list(memory)).right()
     tasks = list(dict.fromkeys(kept.task for kept in memory))
     taught = [_taught(m) for m in shown]
     matrix = accuracy_matrix([rights[m.number] for m in shown], taught, tasks, holdout)
@@ -115,7 +115,7 @@ def gather(store: Store, number: int, make_predictor: MakePredictor, *, progress
         added=_added(manifest, parent),
         memory=memory,
         versions=tuple(m.number for m in shown),
-        left_out=sum(m.operation == "learn" for m in line) - sum(m.operation == "learn" for m in shown),
+        left_out=sum(m.operation in TEACHING for m in line) - sum(m.operation in TEACHING for m in shown),
         tasks=tuple(_task(store, manifest, line, task, forgotten(matrix, column)) for column, task in enumerate(tasks)),
         matrix=tuple(tuple(row) for row in matrix),
         totals=tuple(
@@ -129,19 +129,18 @@ def gather(store: Store, number: int, make_predictor: MakePredictor, *, progress
     )
 
 
-class _Asking:
-    """Asks one version after the other and says how many of all pictures are done."""
+def _ask_all(
+    store: Store, plan: Sequence[tuple[Manifest, Sequence[KeptPicture]]], make_predictor: MakePredictor, progress: Progress
+) -> dict[int, Answers]:
+    """Each version of `plan` about its pictures."""
+    done, total = 0, sum(len(pictures) for manifest, pictures in plan if manifest.classes)
 
-    def __init__(self, store: Store, make_predictor: MakePredictor, progress: Progress, total: int) -> None:
-        self._store, self._make_predictor, self._progress = store, make_predictor, progress
-        self._total, self._done = total, 0
+    def seen(pictures: int) -> None:
+        nonlocal done
+        done += pictures
+        progress("asking", done, total)
 
-    def __call__(self, manifest: Manifest, pictures: list[KeptPicture]) -> Answers:
-        return ask(self._store, manifest, pictures, self._make_predictor, seen=self._seen)
-
-    def _seen(self, pictures: int) -> None:
-        self._done += pictures
-        self._progress("asking", self._done, max(self._total, self._done))
+    return {manifest.number: ask(store, manifest, pictures, make_predictor, seen=seen) for manifest, pictures in plan}
 
 
 def _line(store: Store, manifest: Manifest) -> list[Manifest]:
@@ -163,7 +162,7 @@ def _added(manifest: Manifest, parent: Manifest | None) -> tuple[str, ...]:
 
 
 def _task(store: Store, manifest: Manifest, line: list[Manifest], task: str, loss: Loss | None) -> Task:
-    learned = next((m.number for m in line if m.task == task and m.operation == "learn"), None)
+    learned = next((m.number for m in line if m.task == task and m.operation in TEACHING), None)
     merged = next((step.coefficients for step in manifest.recipe.steps if step.task == task), {})
     return Task(
         id=task,
