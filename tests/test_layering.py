@@ -27,6 +27,7 @@ FENCED = {
     "paho": "edgecl.runtime.outputs",
     "tensorrt": "edgecl.runtime edgecl_export",
     "typer": "edgecl.cli",
+    "jinja2": "edgecl.report",
     "rich": "edgecl.cli",
     "cryptography": "edgecl.bundle",
 }

@@ -25,6 +25,7 @@ from edgecl.cli.output import drop_the_rest_of_stdout, escape_what_cannot_be_pri
 from edgecl.cli.pack import pack
 from edgecl.cli.promote import promote
 from edgecl.cli.rename import rename
+from edgecl.cli.report import report
 from edgecl.cli.rollback import rollback
 from edgecl.cli.run import run
 from edgecl.cli.show import show
@@ -36,6 +37,7 @@ from edgecl.errors import EdgeclError, Interrupted, MissingExtra, NoSpace
 EXTRAS = {
     "cryptography": "sign",
     "cv2": "camera",
+    "jinja2": "run",
     "onnx": "learn",
     "onnxruntime": "run",
     "timm": "learn",
@@ -45,7 +47,7 @@ EXTRAS = {
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, pack, apply, keygen,
+    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, report, verify, gc, pack, apply, keygen,
     devices, doctor, demo,
 )  # fmt: skip
 

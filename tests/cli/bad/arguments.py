@@ -57,6 +57,11 @@ ROWS = (
     ),
     Bad("a version that does not exist", "promote 9", 2, "no version 9 | there are [0, 1] | edgecl log"),
     Bad("the page of a version that does not exist", "show 9", 2, "no version 9 | there are [0, 1] | edgecl log"),
+    Bad("a report on a version that does not exist", "report 9", 2, "no version 9 | there are [0, 1] | edgecl log"),
+    Bad("a report over something else", "report --out more", 2, "--out more is a folder | the page is one file | --out more/report.html"),
+    Bad(
+        "a report into no folder", "report --out no/page.html", 2, "no/page.html | which is not a folder | choose another place with --out"
+    ),
     Bad("a run with a version that does not exist", "run --source more --version 9", 2, "no version 9 | there are [0, 1] | edgecl log"),
     Bad(
         "a rollback of the first version",
