@@ -47,6 +47,9 @@ def learn(
             show_default=f"settings.toml, else {GateSettings().max_drop}",
         ),
     ] = None,
+    progress_json: Annotated[
+        bool, typer.Option("--progress-json", help="Progress on stderr as JSON, one edgecl.progress/1 per line, for programs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""
@@ -55,7 +58,7 @@ def learn(
     from edgecl.store import Store
     from edgecl_export.graph import write_graph
 
-    with shown() as show:
+    with shown(as_json=progress_json) as show:
         result = learn_task(
             Store.open(store),
             task,
