@@ -55,7 +55,7 @@ class Inbox:
         with self._lock:
             return [Collected(folder.name, tuple(path.stem for path in _pictures(folder))) for folder in _folders(self._folder / NEXT)]
 
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """What all its pictures take, those that are being learned among them."""
         with self._lock:
             return sum(path.stat().st_size for path in self._all())
@@ -74,7 +74,7 @@ class Inbox:
         with self._lock:
             if path.exists() or (not doubles and self._has_double(folder, phash)):
                 raise Doubled(f"the class {folder.name!r} has this picture already. Move the camera or the thing a little.")
-            if self.bytes() + len(data) > self._budget_bytes:
+            if self.size_bytes() + len(data) > self._budget_bytes:
                 raise NoSpace(f"the inbox is full ({self._budget_bytes / 2**20:g} MiB). Let the camera learn, or remove pictures.")
             with os_errors(f"keeping a picture of {folder.name}"):
                 folder.mkdir(parents=True, exist_ok=True)
