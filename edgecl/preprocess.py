@@ -206,6 +206,14 @@ def capture_time(data: bytes) -> float | None:
     return taken.timestamp() + (float(f"0.{fraction}") if re.fullmatch("[0-9]{1,9}", fraction) else 0.0)
 
 
+def cut_region(rgb: Rgb, region: tuple[float, float, float, float]) -> Rgb:
+    """The part of `[h, w, 3]` that begins at (left, top) and is (width, height) large, all as parts of the frame; at least one pixel."""
+    h, w = rgb.shape[:2]
+    left, top = (min(round(part * side), side - 1) for part, side in zip(region[:2], (w, h), strict=True))
+    right, bottom = (round((start + part) * side) for start, part, side in zip(region[:2], region[2:], (w, h), strict=True))
+    return np.ascontiguousarray(rgb[top : max(bottom, top + 1), left : max(right, left + 1)])
+
+
 def to_input(rgb: Rgb, geometry: Geometry) -> Rgb:
     """Resize the short side of `[h, w, 3]` to size / crop_pct and cut the centre out: `[size, size, 3]`.
 

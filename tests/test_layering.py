@@ -24,6 +24,7 @@ FENCED = {
     "onnx": "edgecl_export",
     "onnxruntime": "edgecl.runtime edgecl_export",
     "cv2": "edgecl.runtime",
+    "paho": "edgecl.runtime.outputs",
     "tensorrt": "edgecl.runtime edgecl_export",
     "typer": "edgecl.cli",
     "rich": "edgecl.cli",

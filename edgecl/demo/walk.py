@@ -15,9 +15,10 @@ from edgecl.learner import learn
 from edgecl.outcome import GraphWriter
 from edgecl.pictures import find
 from edgecl.preprocess import geometry_of
-from edgecl.runtime.app import run
+from edgecl.runtime.app import App, CameraPlan
 from edgecl.runtime.base import Prediction, Predictor
-from edgecl.runtime.sources import open_source
+from edgecl.runtime.serving import FixedServing
+from edgecl.runtime.sources import parse_source
 from edgecl.settings import AdapterShape, LearnSettings, MemorySettings
 from edgecl.start import create_store
 from edgecl.store import Store
@@ -117,12 +118,13 @@ def _run(store: Store, folder: Path, say: Say, make_predictor: Callable[[], Pred
     frames.mkdir()
     for index, thing in enumerate(THINGS):
         Image.fromarray(render(thing, seed=2000)).save(frames / f"{index}-{thing}.png")
-    camera, predictor = open_source(str(frames)), make_predictor()
+    predictor = make_predictor()
     answers: list[Prediction] = []
     with store.use() as version:
         predictor.load(version)
-        manifest = store.manifest(int(version.name))
-        run(camera, predictor, manifest, geometry_of(store.facts.architecture), on_prediction=answers.append)
+        serving = FixedServing(predictor, store.manifest(int(version.name)))
+        app = App([CameraPlan(source=parse_source(str(frames)))], serving, geometry_of(store.facts.architecture))
+        app.run(lambda _, prediction: answers.append(prediction))
     for answer in answers:
         say(
             f"run: {Path(answer.source).name}: {answer.label} {answer.score:.0%}{' (unknown)' if answer.unknown else ''}, {answer.latency_ms:.1f} ms"

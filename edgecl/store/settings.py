@@ -1,12 +1,14 @@
 """`settings.toml`: what a person may edit in a store."""
 
+import re
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import GateSettings, MemorySettings
+from edgecl.settings import AnnounceSettings, CameraSettings, GateSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
 
 if sys.version_info >= (3, 11):
@@ -17,28 +19,72 @@ else:
 SETTINGS_FILE = "settings.toml"
 
 
+CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # becomes a part of topics and addresses
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that stands in `settings.toml`."""
 
     memory: MemorySettings = field(default_factory=MemorySettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    announce: AnnounceSettings = field(default_factory=AnnounceSettings)
+    cameras: Mapping[str, CameraSettings] = field(default_factory=dict)  # by name, in the order of the file
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    kind: type
-    low: float
-    high: float
+    """What one key may be: `check` returns the value as it is kept, or None for one that is not allowed."""
+
+    check: Callable[[object], Any]
     words: str
 
 
-# One row per key: its table, its name, what it may be.
-_RULES: dict[tuple[str, str], _Rule] = {
-    ("memory", "per_class"): _Rule(kind=int, low=1, high=10_000, words="a whole number from 1 to 10000"),
-    ("memory", "budget_mib"): _Rule(kind=float, low=0.001, high=1e6, words="a number of MiB from 0.001 to 1000000"),
-    ("gate", "max_drop"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1 (0.03 is 3 points)"),
-    ("gate", "significance"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1"),
+def _number(kind: type, low: float, high: float, words: str) -> _Rule:
+    def check(value: object) -> Any:
+        number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+        return kind(value) if number and low <= value <= high else None  # type: ignore[operator]
+
+    return _Rule(check=check, words=words)
+
+
+def _region(value: object) -> tuple[float, ...] | None:
+    if not isinstance(value, list) or len(value) != 4 or any(isinstance(part, bool) or not isinstance(part, int | float) for part in value):
+        return None
+    left, top, width, height = (float(part) for part in value)
+    inside = min(left, top) >= 0 and min(width, height) > 0 and max(left + width, top + height) <= 1 + 1e-9
+    return (left, top, width, height) if inside else None
+
+
+def _words(value: object) -> tuple[str, ...] | None:
+    return tuple(value) if isinstance(value, list) and value and all(isinstance(word, str) and word for word in value) else None
+
+
+_TEXT = _Rule(check=lambda value: value if isinstance(value, str) and value else None, words="a text in quotes")
+
+# One row per key: what it may be.
+_TABLES: dict[str, dict[str, _Rule]] = {
+    "memory": {
+        "per_class": _number(int, 1, 10_000, "a whole number from 1 to 10000"),
+        "budget_mib": _number(float, 0.001, 1e6, "a number of MiB from 0.001 to 1000000"),
+    },
+    "gate": {
+        "max_drop": _number(float, 0.0, 1.0, "a number from 0 to 1 (0.03 is 3 points)"),
+        "significance": _number(float, 0.0, 1.0, "a number from 0 to 1"),
+    },
+    "announce": {
+        "hold_s": _number(float, 0.0, 3600.0, "a number of seconds from 0 to 3600"),
+        "mqtt": _TEXT,
+        "webhook": _TEXT,
+        "command": _Rule(check=_words, words='a list of words, such as ["/usr/bin/logger", "-t", "camera"]'),
+    },
+    "cameras": {
+        "source": _TEXT,
+        "region": _Rule(check=_region, words="[left, top, width, height] as parts of the frame, such as [0.25, 0, 0.5, 1]"),
+        "max_fps": _number(float, 0.0, 1000.0, "a number of frames per second from 0 (no limit) to 1000"),
+        "smoothing": _number(int, 1, 1000, "a whole number of frames from 1 (none) to 1000"),
+        "loop": _Rule(check=lambda value: value if isinstance(value, bool) else None, words="true or false"),
+    },
 }
 
 
@@ -68,26 +114,47 @@ def read_settings(root: Path) -> Settings:
         tables = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
-    memory, gate = _table(tables, "memory"), _table(tables, "gate")
     for name in tables:
-        if name not in ("memory", "gate"):
-            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected [memory] or [gate]. Remove it.")
-    return Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate))
+        if name not in _TABLES:
+            *most, last = ("[cameras.NAME]" if table == "cameras" else f"[{table}]" for table in _TABLES)
+            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected {', '.join(most)} or {last}. Remove it.")
+    return Settings(
+        memory=MemorySettings(**_table(tables, "memory")),
+        gate=GateSettings(**_table(tables, "gate")),
+        announce=AnnounceSettings(**_table(tables, "announce")),
+        cameras={name: _camera(name, entry) for name, entry in _is_table(tables.get("cameras", {}), "cameras").items()},
+    )
+
+
+def _camera(name: str, entry: object) -> CameraSettings:
+    if CAMERA_NAME.fullmatch(name) is None:
+        raise BadSettings(
+            f"{SETTINGS_FILE}: [cameras.{name}] is no camera's name, expected 1 to 40 letters, digits, - and _, such as [cameras.bench]. "
+            "Correct its name."
+        )
+    place = f"cameras.{name}"
+    found = {key: _checked("cameras", place, key, value) for key, value in _is_table(entry, place).items()}
+    if "source" not in found:
+        raise BadSettings(f'{SETTINGS_FILE}: [{place}] has no source, expected {_TEXT.words}, such as source = "/dev/video0". Add it.')
+    return CameraSettings(**found)
 
 
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
-    table = tables.get(name, {})
-    if not isinstance(table, dict):
-        raise BadSettings(f"{SETTINGS_FILE}: {name} = {table!r} stands where the table [{name}] belongs. Correct the file.")
-    return {key: _checked(name, key, value) for key, value in table.items()}
+    return {key: _checked(name, name, key, value) for key, value in _is_table(tables.get(name, {}), name).items()}
 
 
-def _checked(table: str, key: str, value: object) -> float:
-    rule = _RULES.get((table, key))
+def _is_table(value: object, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadSettings(f"{SETTINGS_FILE}: {place} = {value!r} stands where the table [{place}] belongs. Correct the file.")
+    return value
+
+
+def _checked(table: str, place: str, key: str, value: object) -> Any:
+    rule = _TABLES[table].get(key)
     if rule is None:
-        known = ", ".join(name for where, name in _RULES if where == table)
-        raise BadSettings(f"{SETTINGS_FILE}: [{table}] {key} is unknown, expected one of: {known}. Remove it or correct its name.")
-    number = isinstance(value, int if rule.kind is int else (int, float)) and not isinstance(value, bool)
-    if not number or not rule.low <= value <= rule.high:  # type: ignore[operator]
-        raise BadSettings(f"{SETTINGS_FILE}: [{table}] {key} = {value!r}, expected {rule.words}. Correct the value.")
-    return rule.kind(value)  # type: ignore[no-any-return]
+        known = ", ".join(_TABLES[table])
+        raise BadSettings(f"{SETTINGS_FILE}: [{place}] {key} is unknown, expected one of: {known}. Remove it or correct its name.")
+    found = rule.check(value)
+    if found is None:
+        raise BadSettings(f"{SETTINGS_FILE}: [{place}] {key} = {value!r}, expected {rule.words}. Correct the value.")
+    return found
