@@ -28,7 +28,11 @@ from edgecl.cli.verify import verify
 from edgecl.errors import EdgeclError, Interrupted, MissingExtra, NoSpace
 
 # Which extra brings what a command may fail to import.
-EXTRAS = {"cv2": "camera", "onnx": "learn", "onnxruntime": "run", "timm": "learn", "torch": "learn", "torchvision": "learn"}
+EXTRAS = {
+    **dict.fromkeys(("cv2", "anyio", "prometheus_client", "starlette", "uvicorn"), "camera"),
+    **dict.fromkeys(("onnx", "timm", "torch", "torchvision"), "learn"),
+    "onnxruntime": "run",
+}
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (

@@ -9,7 +9,7 @@ from edgecl.store import Store
 
 START_S = 8.0  # until the learner has loaded its libraries
 SHARES: Mapping[str, float] = {"reading pictures": 0.04, "looking at pictures": 0.16, "training": 0.7, "choosing the coefficient": 0.1}
-"""Stage -> its part of the time, in their order, as `benchmarks/teach_from_page.py` prints them."""
+"""Stage of a learn -> about its part of the time, in their order."""
 LOOKS = 1.0  # answers' time that one picture takes to be looked at
 TRAININGS = 2.5  # answers' time that one picture takes in one epoch
 TRUSTED_PART = 0.1  # from here on the time that has passed says more than the estimate
@@ -50,12 +50,14 @@ def _last_learn(store: Store) -> tuple[float, Mapping[str, int], int] | None:
 
 
 def seconds_left(stage: str, done: int, total: int, *, passed_s: float, expected_s: float) -> tuple[float, float]:
-    """(part that is done 0..1, seconds left) of a learn that stands at `done` of `total` in `stage` and was expected to take `expected_s`."""
-    if stage not in SHARES:
-        part = 0.0
-    else:
-        names = list(SHARES)
-        part = sum(SHARES[name] for name in names[: names.index(stage)]) + SHARES[stage] * (done / total if total > 0 else 0.0)
+    """(part that is done 0..1, seconds left) of a learn.
+
+    It stands at `done` of `total` in `stage`, began its first stage `passed_s` ago, and was expected to take `expected_s`.
+    """
+    names = list(SHARES)
+    if stage not in names:
+        return 0.0, expected_s
+    part = sum(SHARES[name] for name in names[: names.index(stage)]) + SHARES[stage] * (done / total if total > 0 else 0.0)
     if part >= TRUSTED_PART:
-        return part, max(0.0, (passed_s - START_S) * (1 - part) / part) if passed_s > START_S else expected_s * (1 - part)
-    return part, max(0.0, expected_s - passed_s)
+        return part, passed_s * (1 - part) / part
+    return part, max(0.0, expected_s - START_S - passed_s)

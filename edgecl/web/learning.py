@@ -48,6 +48,7 @@ class _Job:
     pictures: int
     began_s: float
     expected_s: float
+    first_s: float | None = None  # when it first told of progress: from then on its libraries are loaded
     stage: str = ""
     done: int = 0
     total: int = 0
@@ -141,14 +142,15 @@ class Learning:
             job = self._job
             found: dict[str, Any] = {"state": self._state, "problem": self._problem, "result": self._result, "progress": None}
             if job is not None:
-                passed_s = self._clock() - job.began_s
+                now_s = self._clock()
+                passed_s = now_s - (now_s if job.first_s is None else job.first_s)
                 part, left_s = seconds_left(job.stage, job.done, job.total, passed_s=passed_s, expected_s=job.expected_s)
                 found["progress"] = {
                     "stage": job.stage or "starting",
                     "done": job.done,
                     "total": job.total,
                     "part": round(part, 4),
-                    "seconds": round(passed_s, 1),
+                    "seconds": round(now_s - job.began_s, 1),
                     "seconds_left": round(left_s, 1),
                     "pictures": job.pictures,
                 }
@@ -174,6 +176,7 @@ class Learning:
                 raise ValueError
             with self._lock:
                 job.stage, job.done, job.total = str(said["stage"]), int(said["done"]), int(said["total"])
+                job.first_s = self._clock() if job.first_s is None else job.first_s
         except (ValueError, KeyError, TypeError):
             if line:
                 job.said.append(line)
