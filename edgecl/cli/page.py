@@ -38,7 +38,9 @@ TlsCertOption = Annotated[
 TlsKeyOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Its key (PEM, without a password).", show_default=False)]
 PageNameOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="A name by which the page is asked for, such as a proxy's; may be given several times.", show_default=False),
+    typer.Option(
+        metavar="NAME", help="A name by which the page is asked for, such as a proxy's; may be given several times.", show_default=False
+    ),
 ]
 PagePrivateOption = Annotated[bool, typer.Option("--page-private", help="Looking, too, needs the token, unless on this machine.")]
 NewTokenOption = Annotated[bool, typer.Option("--new-token", help="Make another token for the page; the one before is void.")]

@@ -164,9 +164,12 @@ def class_folder(name: str) -> str:
         BadInput: no class can be called so, or `learn` would not take the folder for a class.
     """
     normal = normal_name(name)
+    unclear = "\ufffd" in normal  # what bytes become that are no text
     hidden = normal.startswith(".") or normal.casefold() in ("thumbs.db", "desktop.ini")
-    if hidden or (normal.startswith("_") and normal != BACKGROUND):
-        raise BadInput(f"{name!r} cannot be a class name here: begin it with a letter or a digit ({BACKGROUND!r} stands for nothing).")
+    if unclear or hidden or (normal.startswith("_") and normal != BACKGROUND):
+        raise BadInput(
+            f"{name!r} cannot be a class name here: use plain text that begins with a letter or a digit ({BACKGROUND!r} stands for nothing)."
+        )
     if len(normal.encode()) > LONGEST_NAME:
         raise BadInput(f"the class name {normal[:20]!r}... takes {len(normal.encode())} bytes, at most {LONGEST_NAME}. Shorten it.")
     return normal

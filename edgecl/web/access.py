@@ -106,7 +106,7 @@ def _host(authority: str) -> str | None:
     """`Name:8080` -> `name`, `[::1]:8080` -> `::1`; None for what is no host."""
     try:
         parts = urlsplit(f"//{authority}")
-        if parts.netloc != authority or parts.username is not None or (parts.port or 1) < 1:
+        if parts.netloc != authority or parts.username is not None or parts.port == 0:
             return None
     except ValueError:
         return None
