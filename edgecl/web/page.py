@@ -90,4 +90,5 @@ def application(site: Site) -> ASGIApp:
         return problem(error.status_code, f"there is no {request.method} {request.url.path!r:.100} here; see /openapi.json", error.headers)
 
     app = Starlette(routes=[route(site, endpoint) for endpoint in ENDPOINTS], exception_handlers={HTTPException: unknown})
+    app.router.redirect_slashes = False  # a path is right or it is not
     return Door(app, site.names)
