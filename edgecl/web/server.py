@@ -126,7 +126,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6())
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        # create_server makes the address a part of its reason, which is said already
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and (error.errno or 0) > 0 else error
         raise UsageError(
             f"the page cannot listen on {host} port {port} ({reason}). Choose another with: --host ADDRESS --port N"
         ) from error
