@@ -109,10 +109,14 @@ class App:
                 elif all(reader.ended for reader in self._readers):
                     break
         finally:
-            for reader in self._readers:
-                reader.stop()
-            self.view.close()
+            self.close()
         return self._summary()
+
+    def close(self) -> None:
+        """Give the cameras back; `run` does so at its end."""
+        for reader in self._readers:
+            reader.stop()
+        self.view.close()
 
     def _answer(self, frame: Frame, smoother: Smoother) -> Prediction:
         """The frame's answer from the version that serves, or from the good one when that fails on it."""

@@ -59,7 +59,7 @@ class OpenCvCamera:
         self._cv2 = import_cv2("Reading a camera")
         self._capture_of = capture
         self._index = 0
-        _check_backend(self._cv2, capture)
+        check_backend(capture)
         if capture.backend == "V4L2":
             _check_device(capture.target)
         self._capture = self._opened(capture)
@@ -105,13 +105,19 @@ def import_cv2(purpose: str) -> Any:
         import cv2
     except ImportError as error:
         raise MissingExtra.of("opencv-python-headless", "camera", purpose) from error
-    if hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(0)
+    logging = getattr(getattr(cv2, "utils", None), "logging", None)  # not in every build
+    if logging is not None:
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     return cv2
 
 
-def _check_backend(cv2: Any, capture: Capture) -> None:
-    """OpenCV from pip has no GStreamer, and would only say that it cannot open the camera."""
+def check_backend(capture: Capture) -> None:
+    """Whether this OpenCV can open such a camera at all: the one from pip has no GStreamer, and would only say that it cannot open it.
+
+    Raises:
+        MissingExtra: OpenCV is not installed, or was built without the backend.
+    """
+    cv2 = import_cv2("Reading a camera")
     if capture.backend == "GSTREAMER" and not _built_with_gstreamer(cv2.getBuildInformation()):
         raise MissingExtra(
             f"{capture.name} needs an OpenCV that was built with GStreamer, but the installed one ({cv2.__version__}) was not; pip's never is. "

@@ -47,7 +47,8 @@ class Reader:
         tell: gets a sentence when a camera is lost or back, and for a frame that cannot be decoded.
 
     Raises:
-        BadInput, MissingExtra: a file or folder that cannot be opened.
+        BadInput: a file or folder that cannot be opened.
+        UsageError, MissingExtra: a live source that can never be opened.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Reader:
         self._dropped = self._skipped = self._reconnects = 0
         self._last_fault: str | None = None
         self._stopping = threading.Event()
+        source.check()
         self._first: Camera | None = None if source.live else source.open()
         self._thread = threading.Thread(target=self._run, name=f"camera {self.name}", daemon=True)
 

@@ -12,7 +12,7 @@ from edgecl.runtime.live import LiveView
 from edgecl.runtime.outputs.announce import Announcer
 from edgecl.runtime.outputs.changes import Change
 from edgecl.runtime.outputs.lines import RotatingLines
-from edgecl.runtime.serving import FixedServing, HotServing, MakePredictor, Serving
+from edgecl.runtime.serving import MakePredictor, StoreServing
 from edgecl.runtime.systemd import Systemd
 from edgecl.settings import AnnounceSettings
 from edgecl.store import Store
@@ -39,7 +39,7 @@ class Service:
         tell: gets sentences for a person.
         on_prediction, on_change: called in the loop; must be quick.
 
-    Raises (on entering): what `App`, `HotServing`, `Announcer` and `RotatingLines` raise.
+    Raises (on entering): what `App`, `StoreServing`, `Announcer` and `RotatingLines` raise.
     """
 
     def __init__(
@@ -65,27 +65,22 @@ class Service:
 
     def __enter__(self) -> "Service":
         with ExitStack() as stack:
-            self._serving = self._enter_serving(stack)
+            follow = any(plan.source.live or plan.loop for plan in self._plans)
+            self._serving = StoreServing(self._store, self._make_predictor, follow=follow, version=self._version, tell=self._tell)
+            # Sources and outputs first: what cannot work at all is told before a version is loaded and its start counted.
             self._app = App(self._plans, self._serving, geometry_of(self._store.facts.architecture), tell=self._tell)
+            stack.callback(self._app.close)
             self._announcer = stack.enter_context(Announcer(self._announce, tell=self._tell, on_change=self._changed))
             if self._log is not None:
                 self._lines = RotatingLines(self._log.path, limit_bytes=self._log.limit_bytes, tell=self._tell)
                 stack.callback(self._lines.close)
+            stack.enter_context(self._serving)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._systemd.stopping()
         self._stack.__exit__(kind, error, trace)  # type: ignore[arg-type]
-
-    def _enter_serving(self, stack: ExitStack) -> Serving:
-        if self._version is None and any(plan.source.live or plan.loop for plan in self._plans):
-            return stack.enter_context(HotServing(self._store, self._make_predictor, tell=self._tell))
-        folder = stack.enter_context(self._store.use(self._version))
-        predictor = self._make_predictor()
-        stack.callback(predictor.close)
-        predictor.load(folder)
-        return FixedServing(predictor, self._store.manifest(int(folder.name)))
 
     @property
     def view(self) -> LiveView:

@@ -1,5 +1,5 @@
-"""Which version answers. `HotServing` follows the store's `current`: a new one is loaded and self-tested beside the old one by a thread of
-its own, and takes over between two frames. `FixedServing` stays with one.
+"""Which version answers. `StoreServing` follows the store's `current`: a new one is loaded and self-tested beside the old one by a thread of
+its own, and takes over between two frames. `FixedServing` stays with a predictor that is there already.
 """
 
 import threading
@@ -95,7 +95,7 @@ class FixedServing:
         raise error
 
 
-class HotServing:
+class StoreServing:
     """Serves what `current` points at. Use it as a context: entering loads the first version, leaving ends the thread.
 
     A version that fails its self-test, or on a frame, is noted in `state.json` and not served; after its second failed start `current`
@@ -103,6 +103,8 @@ class HotServing:
 
     Args:
         make_predictor: makes an empty predictor; called once per version, for two are loaded at a time.
+        follow: whether to do all this; without it the first version serves to the end, and the store stays as it is.
+        version: to serve, which is then not followed; None: the current one.
         tell: gets a sentence whenever something happened to a version.
 
     Raises (on entering):
@@ -115,12 +117,15 @@ class HotServing:
         store: Store,
         make_predictor: MakePredictor,
         *,
+        follow: bool = True,
+        version: int | None = None,
         poll_s: float = POLL_S,
         good_after: int = GOOD_AFTER,
         retry_s: float = RETRY_S,
         tell: Tell = lambda sentence: None,
     ) -> None:
         self._store, self._make_predictor, self._tell = store, make_predictor, tell
+        self._follow, self._version = follow and version is None, version
         self._poll_s, self._good_after, self._retry_s = poll_s, good_after, retry_s
         self.now: Served
         self.swaps = Swaps()
@@ -135,16 +140,20 @@ class HotServing:
         self._broken = False  # the thread met a bug
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
 
-    def __enter__(self) -> "HotServing":
-        self.now = self._first()
-        self._thread.start()
+    def __enter__(self) -> "StoreServing":
+        if self._follow:
+            self.now = self._first()
+            self._thread.start()
+        else:
+            self.now = self._load(self._version, breath_s=0.0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopping.set()
-        self._thread.join()
-        if kind is None or issubclass(kind, KeyboardInterrupt):
-            self._settle()
+        if self._follow:
+            self._thread.join()
+            if kind is None or issubclass(kind, KeyboardInterrupt):
+                self._settle()
         for served in (self.now, self._ready, *self._retired):
             if served is not None:
                 served.release.close()
@@ -181,7 +190,7 @@ class HotServing:
     def broke(self, error: EdgeclError) -> None:
         """Serve the good version instead, at once."""
         broken = self.now
-        good = self._store.good
+        good = self._store.good if self._follow else None
         if good in (None, broken.number) or not isinstance(error, StoreDamaged):
             raise error
         self._failed(broken.number, f"it failed on a frame: {error}")
@@ -224,9 +233,10 @@ class HotServing:
             health.settle(self._store, number)
             raise
 
-    def _load(self, number: int, *, breath_s: float) -> Served:
+    def _load(self, number: int | None, *, breath_s: float) -> Served:
         with ExitStack() as stack:
             folder = stack.enter_context(self._store.use(number))
+            number = int(folder.name)
             predictor = self._make_predictor()
             stack.callback(predictor.close)
             predictor.load(folder)

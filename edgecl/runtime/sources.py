@@ -9,12 +9,12 @@ from pathlib import Path
 
 from edgecl.errors import BadInput, UsageError
 from edgecl.runtime.base import Camera
-from edgecl.runtime.capture import Capture, OpenCvCamera, csi_pipeline, device, pipeline, rtsp
+from edgecl.runtime.capture import Capture, OpenCvCamera, check_backend, csi_pipeline, device, pipeline, rtsp
 from edgecl.runtime.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES, PictureFiles, VideoFile, find_picture_files
 from edgecl.runtime.mjpeg import MjpegCamera
 
 Opener = Callable[[str], Camera]
-"""Opens what stands behind a scheme's `://`."""
+"""Opens what stands behind a scheme's `://`; at once and without harm, for it is opened once to check the text."""
 
 SUPPORTED = (
     f"a folder of pictures or a picture file ({' '.join(suffix[1:] for suffix in PICTURE_SUFFIXES)}), "
@@ -32,6 +32,7 @@ class Source:
     name: str  # as answers and messages call it: never with a password
     live: bool  # frames come whether they are read or not: only the newest counts, and a lost camera is opened again
     open: Callable[[], Camera]  # raises CameraLost, BadInput or MissingExtra
+    check: Callable[[], object] = lambda: None  # raises what no later attempt to open can change: UsageError, MissingExtra
 
 
 def parse_source(text: str, *, schemes: Mapping[str, Opener] | None = None) -> Source:
@@ -46,7 +47,7 @@ def parse_source(text: str, *, schemes: Mapping[str, Opener] | None = None) -> S
     """
     for scheme, opener in (schemes or {}).items():
         if text.startswith(f"{scheme}://"):
-            return Source(text, True, partial(opener, text.removeprefix(f"{scheme}://")))
+            return _added(text, partial(opener, text.removeprefix(f"{scheme}://")))
     if text.startswith("gst:"):
         elements = text.removeprefix("gst:").strip("\"' ")
         return _live(pipeline(elements, f"gst:{elements[:GST_NAME]}"))
@@ -70,8 +71,12 @@ def without_password(url: str) -> str:
     return parsed._replace(netloc=parsed.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
+def _added(text: str, opened: Callable[[], Camera]) -> Source:
+    return Source(text, True, opened, check=lambda: opened().close())
+
+
 def _live(capture: Capture) -> Source:
-    return Source(capture.name, True, lambda: OpenCvCamera(capture))
+    return Source(capture.name, True, lambda: OpenCvCamera(capture), check=lambda: check_backend(capture))
 
 
 def _stream(text: str) -> Source:

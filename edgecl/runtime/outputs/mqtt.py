@@ -87,8 +87,7 @@ def _parsed(url: str) -> urllib.parse.SplitResult:
         sound = parsed.scheme in ("mqtt", "mqtts") and parsed.hostname and parsed.port != 0
     except ValueError:
         sound = None
-    topic = parsed.path.strip("/") if sound else ""
-    if not sound or not topic or any(character in topic for character in "+#"):
+    if not sound or not parsed.path.strip("/") or "+" in parsed.path or "#" in url or "?" in url:  # + and # stand for any topic
         shown = url.rpartition("@")[2]
         raise UsageError(f"{shown!r} names no MQTT broker and topic. Write it as mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC")
     return parsed
