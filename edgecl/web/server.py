@@ -1,5 +1,6 @@
 """Serves the page beside the app, in a thread: it starts when the app does and ends with it."""
 
+import os
 import socket
 import ssl
 import threading

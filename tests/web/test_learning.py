@@ -16,6 +16,7 @@ from edgecl.store import Store
 from edgecl.store.inbox import Inbox
 from edgecl.web.estimate import SHARES, START_S, seconds_left, seconds_to_learn
 from edgecl.web.learning import NICENESS, Learning, learn_command, missing_for_learning
+from tests.runtime.waiting import until
 
 PROGRESS = """{"format": "edgecl.progress/1", "stage": "training", "done": 1, "total": 2, "seconds": 1.0}"""
 RESULT = """{"format": "edgecl.learn/1", "version": 3, "state": "%s", "classes_added": ["tea"]}"""
@@ -43,14 +44,6 @@ def child(script: str) -> Callable[..., Sequence[str]]:
 def learning(store: Store, inbox: Inbox, script: str) -> Learning:
     """With such a child."""
     return Learning(store, inbox, latency_ms=lambda: 10.0, command=child(script))
-
-
-def until(condition: Callable[[], object], *, limit_s: float = 20.0) -> None:
-    """Wait for something that happens in another process."""
-    end_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end_s, "it never happened"
-        time.sleep(0.02)
 
 
 def waiting(inbox: Inbox) -> int:
@@ -236,7 +229,7 @@ def test_the_real_learner_teaches_what_was_collected(store: Store) -> None:
         stages.add((status["progress"] or {}).get("stage"))
         return status["state"] != "running"
 
-    until(over, limit_s=180)
+    until(over, 180.0)
     status = found.status()
     assert (status["state"], status["problem"]) == ("done", "")
     assert status["result"]["classes_added"] == ["black", "grey"]

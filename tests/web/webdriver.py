@@ -56,8 +56,10 @@ class Browser:
         return found
 
     def click(self, selector: str) -> None:
-        """As a person would: it must be visible and nothing may lie over it."""
-        self._ask("POST", f"/element/{self.find(selector)[ELEMENT]}/click", {})
+        """As a person would, who scrolls there first: it must be visible and nothing may lie over it."""
+        element = self.find(selector)
+        self.run("arguments[0].scrollIntoView({block: 'center'})", element)
+        self._ask("POST", f"/element/{element[ELEMENT]}/click", {})
 
     def click_text(self, within: str, text: str) -> None:
         """Click the button below `within` whose text begins so."""
