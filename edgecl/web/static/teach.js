@@ -172,8 +172,10 @@ async function start(stage) {
   try {
     learning = await change("POST", "/api/learning", { stage });
     dismissed = false;
+    say("");
     await refreshInbox();
     drawLearning();
+    byId("learning").scrollIntoView({ block: "center" });
     follow();
   } catch (problem) {
     toast(problem.message);
@@ -250,7 +252,7 @@ function summary(state, result) {
   const before = result.accuracy.holdout_before;
   const after = result.accuracy.holdout_after;
   const old = before === null ? "There were no old classes to check." : `Old classes: ${percent(before)} right before, ${percent(after)} now.`;
-  const serves = state === "done" ? `Version ${result.version} serves since ${duration(result.seconds)} of learning.` : `Learned in ${duration(result.seconds)}.`;
+  const serves = `Learned in ${duration(result.seconds)}${state === "done" ? `; version ${result.version} serves` : ""}.`;
   return `${serves} ${old} Checked on pictures that it never trained on:`;
 }
 
