@@ -15,6 +15,7 @@ from edgecl.errors import UsageError
 if TYPE_CHECKING:
     from edgecl.runtime.live import LiveView
     from edgecl.store import Store
+    from edgecl.web.server import Listening
 
 HOST, PORT = "127.0.0.1", 8080
 
@@ -59,42 +60,37 @@ class PageChoice:
     private: bool = False
     new_token: bool = False
 
-    def check(self) -> None:
-        """Refuse options of a page that is not wanted; what the environment says may stand there for other runs.
-
-        Raises:
-            UsageError: there are some.
-        """
+    def _check(self) -> None:
+        """Refuse options of a page that is not wanted; what the environment says may stand there for other runs."""
         given = {"--tls-cert": self.certificate, "--tls-key": self.key, "--page-name": self.names, "--page-private": self.private}
         alone = [name for name, value in {**given, "--new-token": self.new_token}.items() if value]
-        if alone and not self.wanted:
+        if alone:
             raise UsageError(f"{', '.join(alone)} is about the page; add --page.")
+
+    def listen(self) -> "Listening | None":
+        """Take the page's address, if a page is wanted: what is wrong with it is told before a camera or a model is touched.
+
+        Raises:
+            UsageError, BadInput: as for `Listening`, or options of a page that is not wanted.
+        """
+        if not self.wanted:
+            self._check()
+            return None
+        from edgecl.web.server import Listening
+
+        host, port = HOST if self.host is None else self.host, PORT if self.port is None else self.port
+        return Listening(host, port, certificate=self.certificate, key=self.key)
 
 
 @contextmanager
-def page_beside(view: "LiveView", store: "Store", choice: PageChoice) -> Iterator[None]:
-    """Serve the page during the body, if it is wanted, and say where it is.
-
-    Raises:
-        UsageError, BadInput: as for `PageServer`.
-    """
-    if not choice.wanted:
+def page_beside(view: "LiveView", store: "Store", listening: "Listening | None", choice: PageChoice) -> Iterator[None]:
+    """Serve the page during the body, if it is wanted, and say where it is."""
+    if listening is None:
         yield
         return
     from edgecl.web.server import PageServer
 
-    server = PageServer(
-        store,
-        view,
-        host=HOST if choice.host is None else choice.host,
-        port=PORT if choice.port is None else choice.port,
-        certificate=choice.certificate,
-        key=choice.key,
-        names=choice.names,
-        private=choice.private,
-        fresh_token=choice.new_token,
-    )
-    with server:
+    with PageServer(store, view, listening, names=choice.names, private=choice.private, fresh_token=choice.new_token) as server:
         note(f"page: {server.address}")
         if server.token is not None:
             note(f"token, shown this once: {server.token}")

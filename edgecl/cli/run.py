@@ -108,7 +108,7 @@ def run(
         private=page_private,
         new_token=new_token,
     )
-    choice.check()
+    listening = choice.listen()
     opened = Store.open(store)
     settings = opened.settings()
     plans = camera_plans(
@@ -126,7 +126,7 @@ def run(
         **_shown(as_json, changes_only=any(plan.source.live or plan.loop for plan in plans)),
     )
     with stop_requests() as stop:
-        with service, page_beside(service.view, opened, choice):
+        with service, page_beside(service.view, opened, listening, choice):
             summary = service.run(stop)
         if summary.latency_p50_ms is not None:
             dropped = f", {summary.dropped} passed over for newer ones" if summary.dropped else ""

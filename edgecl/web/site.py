@@ -9,7 +9,7 @@ from edgecl.runtime.live import LiveView
 from edgecl.store import Store
 from edgecl.store.inbox import Inbox
 from edgecl.web.access import Sessions, own_names
-from edgecl.web.alarms import Watch
+from edgecl.web.alarms import LOOK_EVERY_S, Watch
 from edgecl.web.frames import Frames
 from edgecl.web.learning import Learning, missing_for_learning
 from edgecl.web.limits import Limits, Turnstile
@@ -56,7 +56,7 @@ def site_of(
     names: Iterable[str] = (),
     private: bool = False,
     limits: Limits | None = None,
-    watch_every_s: float = 1.0,
+    watch_every_s: float = LOOK_EVERY_S,
 ) -> Site:
     """The parts for a store and a running app."""
     limits, inbox = limits or Limits(), Inbox(store.root)

@@ -97,3 +97,15 @@ def test_a_second_page_on_one_port_is_told(capsys: pytest.CaptureFixture[str]) -
         assert main(["run", "--source", "test://gear", "--page", "--port", port]) == 2
         assert f"cannot listen on 127.0.0.1 port {port} (Address already in use)" in capsys.readouterr().err
         assert asked(address, "/healthz")[0] == 200
+
+
+def test_without_the_web_server_the_extra_is_named(place: Path) -> None:
+    """A page without uvicorn is exit code 8 and the line that installs it, before a camera or a model is touched."""
+    arguments = ["run", "--source", "test://gear", "--page", "--port", "0"]
+    code = f"import sys; sys.modules['uvicorn'] = None; from edgecl.cli import main; sys.exit(main({arguments!r}))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    before = (place / "model" / "state.json").read_bytes()
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 8
+    assert "'uvicorn', which is not installed. Install it with: pip install 'edgecl[camera]'" in found.stderr
+    assert (place / "model" / "state.json").read_bytes() == before

@@ -7,7 +7,7 @@ import pytest
 from edgecl.runtime.fake import FakeLiveView
 from edgecl.store import Store
 from edgecl.web.limits import Limits, Rate
-from edgecl.web.server import PageServer
+from edgecl.web.server import Listening, PageServer
 from tests.web.client import Client, frame, prediction
 
 PATIENT = Limits(rates={kind: Rate(burst=100_000, per_second=1000.0) for kind in ("look", "change", "predict", "login")})
@@ -25,7 +25,7 @@ def view(store: Store) -> FakeLiveView:
 @pytest.fixture
 def page(store: Store, view: FakeLiveView) -> Iterator[PageServer]:
     """Its page, on a free port of this machine; nobody is asked to wait."""
-    with PageServer(store, view, port=0, limits=PATIENT, watch_every_s=3600.0) as server:
+    with PageServer(store, view, Listening(), limits=PATIENT, watch_every_s=3600.0) as server:
         yield server
 
 

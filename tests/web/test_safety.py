@@ -14,7 +14,7 @@ from edgecl.store import Store
 from edgecl.web import access
 from edgecl.web.limits import Limits, Rate
 from edgecl.web.page import ENDPOINTS
-from edgecl.web.server import PageServer
+from edgecl.web.server import Listening, PageServer
 from tests.cli.workplace import bomb, fingerprint
 from tests.web.client import AFAR, Answer, Client, jpeg
 
@@ -105,7 +105,7 @@ def test_the_token_opens_by_header_and_by_session(client: Client, store: Store) 
 
 def test_guessing_tokens_is_slow(store: Store, view: FakeLiveView) -> None:
     """After some wrong tokens the page does not even look at the next one, not at a right one either."""
-    with PageServer(store, view, port=0) as server:
+    with PageServer(store, view, Listening()) as server:
         client, token = Client(server), access.new_token(store)
         statuses = [client.post("/api/session", {"token": f"guess {n}"}).status for n in range(10)]
         assert statuses == [401] * 8 + [429] * 2
@@ -116,7 +116,7 @@ def test_guessing_tokens_is_slow(store: Store, view: FakeLiveView) -> None:
 
 def test_a_private_page_shows_nothing_without_the_token(store: Store, view: FakeLiveView) -> None:
     """Looking from elsewhere needs the token, too; what a balancer asks and the door itself stay open."""
-    with PageServer(store, view, port=0, private=True) as server:
+    with PageServer(store, view, Listening(), private=True) as server:
         client = Client(server)
         for path in ("/api/status", "/api/cameras/0/frame", "/api/inbox", "/metrics", "/api/versions", "/report/3/index.html"):
             assert client.get(path, headers=AFAR).status == 401, path
@@ -159,7 +159,7 @@ def test_no_class_name_leads_out(client: Client, store: Store, name: str) -> Non
 def test_a_picture_that_is_too_large_is_cut_off(store: Store, view: FakeLiveView) -> None:
     """Announced or not, over the limit is 413 without keeping it; a bomb of pixels is refused before it is decoded."""
     limits = Limits(picture_bytes=100_000, rates={kind: Rate(1000, 1000.0) for kind in ("look", "change", "predict", "login")})
-    with PageServer(store, view, port=0, limits=limits) as server:
+    with PageServer(store, view, Listening(), limits=limits) as server:
         client = Client(server)
         for path in ("/predict", "/api/inbox/tea/pictures"):
             with contextlib.suppress(ConnectionError):  # it may close before everything was sent
@@ -212,7 +212,7 @@ def test_malformed_bodies(client: Client, store: Store, path: str, body: bytes, 
 def hasty(store: Store, view: FakeLiveView) -> Iterator[PageServer]:
     """A page that waits for half a second only, and lets one client have four connections."""
     limits = Limits(body_s=0.5, take_s=0.5, request_s=0.5, connections=20, connections_each=4)
-    with PageServer(store, view, port=0, limits=limits, watch_every_s=3600.0) as server:
+    with PageServer(store, view, Listening(), limits=limits, watch_every_s=3600.0) as server:
         yield server
 
 

@@ -13,7 +13,7 @@ from edgecl.errors import BadInput, UsageError
 from edgecl.runtime.fake import FakeLiveView
 from edgecl.store import Store
 from edgecl.web import access
-from edgecl.web.server import PageServer
+from edgecl.web.server import Listening, PageServer
 from tests.web.client import Client
 
 
@@ -35,12 +35,12 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_listens_on_this_machine_alone_unless_told_otherwise(store: Store, view: FakeLiveView) -> None:
     """The default address is loopback, needs no token, and is free again afterwards; no thread is left."""
     before = threading.active_count()
-    with PageServer(store, view, port=0) as server:
+    with PageServer(store, view, Listening()) as server:
         assert server.address == f"http://127.0.0.1:{server.port}/"
         assert server.token is None
         assert Client(server).get("/healthz").status == 200
         with pytest.raises(UsageError, match=rf"the page cannot listen on 127\.0\.0\.1 port {server.port} \(Address already in use\)"):
-            PageServer(store, view, port=server.port)
+            Listening(port=server.port)
     assert not access.has_token(store)
     assert threading.active_count() <= before + 1
     socket.create_server(("127.0.0.1", server.port)).close()
@@ -48,12 +48,12 @@ def test_it_listens_on_this_machine_alone_unless_told_otherwise(store: Store, vi
 
 def test_off_this_machine_a_token_is_made_once(store: Store, view: FakeLiveView) -> None:
     """The first start that listens beyond this machine makes the token; later ones keep it, until another is asked for."""
-    first = PageServer(store, view, host="0.0.0.0", port=0)
-    second = PageServer(store, view, host="0.0.0.0", port=0)
+    first = PageServer(store, view, Listening("0.0.0.0"))
+    second = PageServer(store, view, Listening("0.0.0.0"))
     assert first.token is not None
     assert second.token is None
     assert socket.gethostname() in first.address
-    fresh = PageServer(store, view, port=0, fresh_token=True)
+    fresh = PageServer(store, view, Listening(), fresh_token=True)
     assert fresh.token not in (None, first.token)
     assert not access.token_fits(store, first.token)
     for server in (first, second, fresh):
@@ -64,12 +64,12 @@ def test_off_this_machine_a_token_is_made_once(store: Store, view: FakeLiveView)
 def test_an_address_that_is_not_ours_is_told(store: Store, view: FakeLiveView, host: str, port: int) -> None:
     """What cannot be listened on is named before anything is begun, with the options to change."""
     with pytest.raises(UsageError, match=r"the page cannot listen on .* Choose another with: --host ADDRESS --port N"):
-        PageServer(store, view, host=host, port=port)
+        Listening(host, port)
 
 
 def test_over_tls(store: Store, view: FakeLiveView, tls: Path) -> None:
     """With a certificate the page speaks https only, and its session's cookie says so."""
-    with PageServer(store, view, port=0, certificate=tls / "cert.pem", key=tls / "key.pem") as server:
+    with PageServer(store, view, Listening(certificate=tls / "cert.pem", key=tls / "key.pem")) as server:
         assert server.address.startswith("https://")
         token = access.new_token(store)
         connection = http.client.HTTPSConnection("localhost", server.port, context=ssl.create_default_context(cafile=str(tls / "cert.pem")))
@@ -85,17 +85,17 @@ def test_over_tls(store: Store, view: FakeLiveView, tls: Path) -> None:
 def test_tls_files_that_do_not_fit(store: Store, view: FakeLiveView, tls: Path) -> None:
     """One without the other, files that are none, a foreign key and a key behind a password are told, and nobody is asked at a terminal."""
     with pytest.raises(UsageError, match="a certificate and its key belong together"):
-        PageServer(store, view, port=0, certificate=tls / "cert.pem")
+        Listening(certificate=tls / "cert.pem")
     for certificate, key in (("cert.pem", "other.pem"), ("cert.pem", "locked.pem"), ("key.pem", "key.pem"), ("absent.pem", "key.pem")):
         with pytest.raises(BadInput, match="are no TLS certificate and its key"):
-            PageServer(store, view, port=0, certificate=tls / certificate, key=tls / key)
+            Listening(certificate=tls / certificate, key=tls / key)
 
 
 def test_stopping_does_not_wait_for_a_viewer(store: Store, view: FakeLiveView) -> None:
     """A browser that waits for the next frame does not keep the app from ending."""
     import time
 
-    with PageServer(store, view, port=0) as server, socket.create_connection(("127.0.0.1", server.port)) as viewer:
+    with PageServer(store, view, Listening()) as server, socket.create_connection(("127.0.0.1", server.port)) as viewer:
         viewer.sendall(b"GET /api/cameras/0/frame?after=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         time.sleep(0.2)
         began_s = time.monotonic()

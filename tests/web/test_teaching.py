@@ -6,7 +6,7 @@ import pytest
 from edgecl.preprocess import capture_time, decode, encode_jpeg
 from edgecl.runtime.fake import FakeLiveView
 from edgecl.store import Store
-from edgecl.web.server import PageServer
+from edgecl.web.server import Listening, PageServer
 from tests.web.client import Client, frame, jpeg, prediction
 
 
@@ -95,7 +95,7 @@ def test_an_empty_inbox_is_nothing_to_learn(client: Client) -> None:
 def test_without_the_learn_extra_nothing_is_taught(store: Store, view: FakeLiveView, monkeypatch: pytest.MonkeyPatch) -> None:
     """The status says why and which line changes it, and a learn is refused the same way; the rest of the page works."""
     monkeypatch.setattr("edgecl.web.learning.find_spec", lambda name: None if name == "torch" else object())
-    with PageServer(store, view, port=0) as server:
+    with PageServer(store, view, Listening()) as server:
         client = Client(server)
         reason = client.get("/api/status").json()["teach"]
         client.post("/api/inbox/tea/pictures", jpeg(1))
