@@ -26,8 +26,8 @@ from edgecl.demo.scene import SceneCamera
 from edgecl.preprocess import geometry_of, to_input
 from edgecl.runtime.app import App, CameraPlan
 from edgecl.runtime.base import Prediction
+from edgecl.runtime.hotswap import StoreServing
 from edgecl.runtime.ort import OrtPredictor
-from edgecl.runtime.serving import StoreServing
 from edgecl.runtime.sources import parse_source
 from edgecl.store import Store
 from edgecl.store.history import promote
@@ -41,25 +41,12 @@ MUSTS = {"rate_near_swaps": 0.95, "memory_growth": 0.05}
 
 def make_store(folder: Path) -> None:
     """Versions 1 and 2 of a small store; imports torch, so it is run in a process of its own."""
-    from edgecl.backbone import random_state
     from edgecl.demo.render import write_task
-    from edgecl.demo.walk import SETTINGS, UNTRAINED
+    from edgecl.demo.walk import SETTINGS, untrained_store
     from edgecl.learner import learn
-    from edgecl.settings import AdapterShape, MemorySettings
-    from edgecl.start import create_store
     from edgecl_export.graph import write_graph
 
-    store = create_store(
-        folder / "model",
-        architecture=UNTRAINED,
-        state=random_state(UNTRAINED, seed=0),
-        source="random numbers",
-        capacity=16,
-        adapter=AdapterShape(first_block=0),
-        memory=MemorySettings(),
-        write_graph=write_graph,
-        make_predictor=OrtPredictor,
-    )
+    store = untrained_store(folder / "model", write_graph, OrtPredictor)
     for number, things in enumerate((("gear", "apple"), ("bolt", "banana")), start=1):
         write_task(folder / f"task{number}", things, count=8, seed=number)
         learned = learn(

@@ -5,6 +5,7 @@ bytes -> decode -> rgb uint8 [h, w, 3] -> to_input -> uint8 [size, size, 3]
 
 import contextlib
 import io
+import math
 import re
 import struct
 import threading
@@ -25,7 +26,11 @@ from edgecl.settings import PIXEL_LIMIT
 
 Rgb = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+REACH = {"bicubic": 2.0, "bilinear": 1.0}  # how many pixels, of the larger of the two grids, a resized pixel looks to each side
+SLENDER = 1.9  # times as high as wide: from 2 on Pillow resizes in another order, so only the whole gives the same numbers
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+FILE_LIMIT = 256 * 2**20  # bytes of one picture file; an uncompressed picture of the pixel limit has 192 million
+MOST_SCANS = 100  # of a JPEG; progressive ones have about ten, and each costs a pass over every pixel
 NARROWEST = 100  # how many times longer than wide a picture may be; beyond it a resize alone would fill the memory of a board
 TELLING = 10  # bits of each kind that a perceptual hash needs; 2,640 photos of shop shelves had 13 or more
 
@@ -34,6 +39,7 @@ DAMAGE = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError),
     *(OverflowError, ZeroDivisionError, AssertionError, MemoryError, struct.error, zlib.error),
 )
+JPEG_SCAN = b"\xff\xda"  # within the picture's own data 0xff is always followed by 0
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF....WEBP", b"BM")
 FOREIGN = {b"GIF8": "GIF", b"II\\*\0": "TIFF", b"MM\0\\*": "TIFF", b"....ftyp(hei|mif|msf)": "HEIC", b"....ftypavi": "AVIF", b"%PDF": "PDF"}
 
@@ -75,6 +81,8 @@ def decode(source: bytes | Path, *, pixel_limit: int = PIXEL_LIMIT) -> Rgb:
     data = source if isinstance(source, bytes) else read_file(source)
     if not data:
         raise UnreadablePicture("empty")
+    if data.startswith(BEGINNINGS[0]) and data.count(JPEG_SCAN) > MOST_SCANS:
+        raise UnreadablePicture(f"damaged: a JPEG in {data.count(JPEG_SCAN)} scans, at most {MOST_SCANS} are read")
     with _quiet:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -92,16 +100,19 @@ def read_file(path: Path) -> bytes:
     """A picture file's bytes; only the first of a file that is no picture, for that may be a video of any length.
 
     Raises:
-        UnreadablePicture: missing, a folder, a pipe or a device, or not readable.
+        UnreadablePicture: missing, a folder, a pipe or a device, too large, or not readable.
     """
     try:
         if path.exists() and not path.is_file():
             raise UnreadablePicture("not a file")  # reading a pipe may never end
         with path.open("rb") as file:
             start = file.read(16)
-            return start + file.read() if _begins(start, BEGINNINGS) else start
+            data = start + file.read(FILE_LIMIT) if _begins(start, BEGINNINGS) else start
     except OSError as error:
         raise UnreadablePicture(f"cannot be read ({error.strerror})") from None
+    if len(data) > FILE_LIMIT:
+        raise UnreadablePicture(f"over the file limit: more than {FILE_LIMIT / 2**20:.0f} MiB")
+    return data
 
 
 def _begins(data: bytes, beginnings: Iterable[bytes]) -> bool:
@@ -222,11 +233,38 @@ def to_input(rgb: Rgb, geometry: Geometry) -> Rgb:
     h, w = rgb.shape[:2]
     short = int(geometry.size / geometry.crop_pct)
     target = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
-    image = Image.fromarray(rgb)
-    if target != image.size:
-        image = image.resize(target, RESAMPLING[geometry.interpolation])
     left, upper = round((target[0] - geometry.size) / 2), round((target[1] - geometry.size) / 2)
+    columns, rows = _needed(w, target[0], left, geometry), _needed(h, target[1], upper, geometry)
+    if max(h / w, rows.count / columns.count) > SLENDER:
+        columns, rows = _Part(slice(0, w), 0, target[0]), _Part(slice(0, h), 0, target[1])
+    image = Image.fromarray(rgb[rows.source, columns.source])
+    if target != (w, h):
+        image = image.resize((columns.count, rows.count), RESAMPLING[geometry.interpolation])
+    left, upper = left - columns.first, upper - rows.first
     return np.array(image.crop((left, upper, left + geometry.size, upper + geometry.size)))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of one side of a picture that is resized: what of it the crop can depend on."""
+
+    source: slice  # pixels of the picture
+    first: int  # pixel of the resized picture
+    count: int  # pixels of the resized picture
+
+
+def _needed(side: int, target: int, start: int, geometry: Geometry) -> _Part:
+    """The part of a side that `geometry.size` pixels from `start` on see, when `side` pixels are resized to `target`.
+
+    It begins and ends where a pixel's edge falls on a pixel's edge, so that resizing it alone gives the same numbers; where there is no such
+    place it is the whole side. A camera's frame is half as much work so.
+    """
+    common = math.gcd(side, target)
+    step, source_step = target // common, side // common
+    margin = math.ceil(REACH[geometry.interpolation] * max(target / side, 1.0)) + 1
+    first = max(0, start - margin) // step
+    last = min(common, -(-(start + geometry.size + margin) // step))
+    return _Part(slice(first * source_step, last * source_step), first * step, (last - first) * step)
 
 
 def shrink(rgb: Rgb, short_side: int) -> Rgb:

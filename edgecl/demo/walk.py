@@ -57,8 +57,19 @@ def walk(
 ) -> None:
     """Walk the road in the empty `folder`; `export` writes a version for deployment and answers with a sentence."""
     say("init: a small ViT with random numbers. It is UNTRAINED: the figures below show that the road works, not how well a camera learns.")
-    store = create_store(
-        folder / "model",
+    store = untrained_store(folder / "model", write_graph, make_predictor)
+    for number, things in enumerate(TASKS, start=1):
+        _teach(store, folder, number, things, say, progress, write_graph, make_predictor)
+    say(export(store, int(store.current or 0)))
+    _run(store, folder, say, make_predictor)
+    back = rollback(store)
+    say(f"rollback: version {back} serves again, without {', '.join(TASKS[-1])}")
+
+
+def untrained_store(root: Path, write_graph: GraphWriter, make_predictor: Callable[[], Predictor]) -> Store:
+    """A small model of random numbers that knows nothing yet: enough to show every command, and made in a second."""
+    return create_store(
+        root,
         architecture=UNTRAINED,
         state=random_state(UNTRAINED, seed=0),
         source="random numbers",
@@ -68,12 +79,6 @@ def walk(
         write_graph=write_graph,
         make_predictor=make_predictor,
     )
-    for number, things in enumerate(TASKS, start=1):
-        _teach(store, folder, number, things, say, progress, write_graph, make_predictor)
-    say(export(store, int(store.current or 0)))
-    _run(store, folder, say, make_predictor)
-    back = rollback(store)
-    say(f"rollback: version {back} serves again, without {', '.join(TASKS[-1])}")
 
 
 def _teach(

@@ -8,11 +8,11 @@ from pathlib import Path
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.app import App, CameraPlan, RunSummary
 from edgecl.runtime.base import Prediction
+from edgecl.runtime.hotswap import MakePredictor, StoreServing
 from edgecl.runtime.live import LiveView
 from edgecl.runtime.outputs.announce import Announcer
 from edgecl.runtime.outputs.changes import Change
 from edgecl.runtime.outputs.lines import RotatingLines
-from edgecl.runtime.serving import MakePredictor, StoreServing
 from edgecl.runtime.systemd import Systemd
 from edgecl.settings import AnnounceSettings
 from edgecl.store import Store

@@ -1,5 +1,6 @@
 """`settings.toml`: what a person may edit in a store."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import AnnounceSettings, CameraSettings, GateSettings, MemorySettings
+from edgecl.settings import KEY_PREFIX, AnnounceSettings, BundleSettings, CameraSettings, GateSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
 
 if sys.version_info >= (3, 11):
@@ -19,6 +20,7 @@ else:
 SETTINGS_FILE = "settings.toml"
 
 
+_KEY = re.compile(f"{KEY_PREFIX}[0-9a-f]{{64}}")
 CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # becomes a part of topics and addresses
 
 
@@ -28,6 +30,7 @@ class Settings:
 
     memory: MemorySettings = field(default_factory=MemorySettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    bundles: BundleSettings = field(default_factory=BundleSettings)
     announce: AnnounceSettings = field(default_factory=AnnounceSettings)
     cameras: Mapping[str, CameraSettings] = field(default_factory=dict)  # by name, in the order of the file
 
@@ -60,6 +63,12 @@ def _words(value: object) -> tuple[str, ...] | None:
     return tuple(value) if isinstance(value, list) and value and all(isinstance(word, str) and word for word in value) else None
 
 
+def _keys(value: object) -> tuple[str, ...] | None:
+    """A key that cannot be understood must not turn into "no key, so anything goes"."""
+    sound = isinstance(value, list) and all(isinstance(key, str) and _KEY.fullmatch(key) for key in value)
+    return tuple(value) if sound else None  # type: ignore[arg-type]
+
+
 _TEXT = _Rule(check=lambda value: value if isinstance(value, str) and value else None, words="a text in quotes")
 
 # One row per key: what it may be.
@@ -71,6 +80,9 @@ _TABLES: dict[str, dict[str, _Rule]] = {
     "gate": {
         "max_drop": _number(float, 0.0, 1.0, "a number from 0 to 1 (0.03 is 3 points)"),
         "significance": _number(float, 0.0, 1.0, "a number from 0 to 1"),
+    },
+    "bundles": {
+        "trusted_keys": _Rule(check=_keys, words=f'a list of texts such as "{KEY_PREFIX}<64 hex digits>", which edgecl keygen prints'),
     },
     "announce": {
         "hold_s": _number(float, 0.0, 3600.0, "a number of seconds from 0 to 3600"),
@@ -90,7 +102,7 @@ _TABLES: dict[str, dict[str, _Rule]] = {
 
 def settings_text(settings: Settings) -> str:
     """The file that `init` writes."""
-    memory, gate = settings.memory, settings.gate
+    memory, gate, keys = settings.memory, settings.gate, settings.bundles.trusted_keys
     return (
         "# What you may change in this store. A key that is left out has its default.\n"
         "\n[memory]\n"
@@ -99,6 +111,8 @@ def settings_text(settings: Settings) -> str:
         "\n[gate]\n"
         f"max_drop = {float(gate.max_drop)!r}  # how much accuracy on old classes a new version may lose, 0 to 1\n"
         f"significance = {float(gate.significance)!r}  # p of the one-sided McNemar test, below it the loss counts\n"
+        "\n[bundles]\n"
+        f"trusted_keys = {json.dumps(list(keys))}  # public keys (edgecl keygen); with one here, apply takes signed bundles only\n"
     )
 
 
@@ -121,6 +135,7 @@ def read_settings(root: Path) -> Settings:
     return Settings(
         memory=MemorySettings(**_table(tables, "memory")),
         gate=GateSettings(**_table(tables, "gate")),
+        bundles=BundleSettings(**_table(tables, "bundles")),
         announce=AnnounceSettings(**_table(tables, "announce")),
         cameras={name: _camera(name, entry) for name, entry in _is_table(tables.get("cameras", {}), "cameras").items()},
     )

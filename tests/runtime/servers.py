@@ -62,12 +62,17 @@ class MjpegServer:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.authorization.append(self.headers.get("Authorization"))
-                answers = {"/video": self._stream, "/snapshot": self._snapshot, "/page": self._page}
+                answers = {"/video": self._stream, "/snapshot": self._snapshot, "/page": self._page, "/moved": self._moved}
                 answers.get(self.path, lambda: self.send_error(401 if self.path == "/locked" else 404))()
 
             def _head(self, kind: str) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", kind)
+                self.end_headers()
+
+            def _moved(self) -> None:
+                self.send_response(302)
+                self.send_header("Location", f"{outer.url}/video")
                 self.end_headers()
 
             def _page(self) -> None:

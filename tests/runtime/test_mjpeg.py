@@ -74,6 +74,13 @@ def test_user_and_password_are_sent(opened: Any) -> None:
         assert server.authorization == ["Basic " + base64.b64encode(b"user:p@ss").decode()]
 
 
+def test_a_redirect_does_not_carry_the_password_on(opened: Any) -> None:
+    """It may lead to another host."""
+    with MjpegServer(lambda index: RED) as server:
+        assert opened(f"http://user:pass@127.0.0.1:{server.port}/moved").read().index == 0
+        assert server.authorization == ["Basic " + base64.b64encode(b"user:pass").decode(), None]
+
+
 def test_a_stream_that_ends_is_a_lost_camera(opened: Any) -> None:
     """A live camera never ends by itself."""
     with MjpegServer(lambda index: RED if index < 1 else None) as server:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgecl.errors import BadSettings, StoreDamaged
-from edgecl.settings import AnnounceSettings, CameraSettings, GateSettings, MemorySettings
+from edgecl.settings import AnnounceSettings, BundleSettings, CameraSettings, GateSettings, MemorySettings
 from edgecl.store import Settings, Store
 from edgecl.store.settings import _TABLES, settings_text
 
@@ -63,6 +63,11 @@ def test_what_is_left_out_has_its_default(store: Store) -> None:
         ("[cameras.a]\nsource = '0'\nregion = [-0.1, 0, 0.6, 1]", r"\[cameras.a\] region = "),
         ("[cameras.a]\nsource = '0'\nregion = [0, 0, 0, 1]", r"\[cameras.a\] region = "),
         ("[cameras.a]\nsource = '0'\nregion = [0, 0, true, 1]", r"\[cameras.a\] region = "),
+        ("[bundles]\ntrusted = []", r"\[bundles\] trusted is unknown, expected one of: trusted_keys"),
+        ("[bundles]\ntrusted_keys = ''", r"\[bundles\] trusted_keys = '', expected a list of texts such as \"ed25519:"),
+        ("[bundles]\ntrusted_keys = false", r"\[bundles\] trusted_keys = False, expected a list"),
+        ("[bundles]\ntrusted_keys = ['ed25519:00']", r"\[bundles\] trusted_keys = \['ed25519:00'\], expected a list"),
+        ("[bundles]\ntrusted_keys = [1]", r"\[bundles\] trusted_keys = \[1\], expected a list"),
         ("memory = 5", r"memory = 5 stands where the table \[memory\] belongs"),
         ("[memory\n", "is not TOML: "),
         ("a = 1\na = 2", "is not TOML: "),
@@ -122,3 +127,10 @@ def test_every_key_is_a_row_of_the_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
     rows = {(table.removesuffix(".NAME"), key) for table, key in re.findall(r"^\| `\[([a-z.A-Z]+)\]` \| `(\w+)` \|", page, re.MULTILINE)}
     assert rows == {(table, key) for table, keys in _TABLES.items() for key in keys}
+
+
+def test_trusted_keys_survive_their_file(store: Store) -> None:
+    """What is written is read again."""
+    keys = (f"ed25519:{'0' * 64}", f"ed25519:{'f' * 64}")
+    write(store, settings_text(Settings(bundles=BundleSettings(trusted_keys=keys))))
+    assert store.settings().bundles.trusted_keys == keys

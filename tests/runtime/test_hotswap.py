@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgecl.errors import EdgeclError, MissingExtra, ParityFailed, StoreDamaged
+from edgecl.runtime.hotswap import StoreServing
 from edgecl.runtime.ort import OrtPredictor
-from edgecl.runtime.serving import StoreServing
 from edgecl.store import Store, health
 from edgecl.store.history import promote
 from tests.runtime.waiting import PATIENCE_S, until
@@ -166,6 +166,20 @@ class TestGood:
             until(lambda: store.good == NEWEST and not health.starts(store.state(), NEWEST))
         assert told == [f"version {NEWEST} is good: it answered 3 frames as it should"]
 
+    def test_what_the_old_version_answered_does_not_count_for_the_new_one(self, store: Store, serving: Any) -> None:
+        """It proves itself with its own frames."""
+        promote(store, 2)
+        with serving() as now:
+            answer(now, 10)
+            until(lambda: store.good == 2)
+            promote(store, NEWEST)
+            until(now.turn)
+            answer(now, 2)
+            time.sleep(0.1)
+            assert store.good == 2
+            answer(now, 1)
+            until(lambda: store.good == NEWEST)
+
     def test_an_orderly_end_is_not_a_failed_start(self, store: Store, serving: Any) -> None:
         """However often."""
         for _ in range(3):
@@ -183,7 +197,7 @@ class TestGood:
         self, store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A start that has lasted a while does not count, though the version is not good either."""
-        monkeypatch.setattr("edgecl.runtime.serving.SETTLED_AFTER_S", 0.05)
+        monkeypatch.setattr("edgecl.runtime.hotswap.SETTLED_AFTER_S", 0.05)
         with serving():
             until(lambda: health.starts(store.state(), NEWEST) == 0)
         assert store.good is None
