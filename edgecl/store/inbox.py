@@ -23,7 +23,7 @@ from edgecl.store.atomic import move_folder, os_errors, remove_folder, replace_f
 from edgecl.store.names import is_hash
 from edgecl.store.reading import PICTURE_LIMIT, read_bytes
 
-INBOX, NEXT, LEARNING = "inbox", "next", "learning"
+INBOX, NEXT, LEARNING, BUNDLE = "inbox", "next", "learning", "bundle.edgecl"
 BUDGET_MIB = 64.0  # of all collected pictures: some 1,500 of a 224-pixel model
 LONGEST_NAME = 200  # bytes of a folder's name; file systems hold 255
 DOUBLE = 2  # bits of 64 in which the perceptual hashes of a picture and of its double differ at most
@@ -106,6 +106,19 @@ class Inbox:
             self._path(name, hash).unlink()
             if not list(_pictures(folder)):
                 folder.rmdir()
+
+    def keep_bundle(self, data: bytes) -> Path:
+        """Lay a bundle down for a child to apply; returns where. One at a time: a second one takes the first one's place.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        path = self._folder / BUNDLE
+        with self._lock:
+            with os_errors("keeping a bundle"):
+                self._folder.mkdir(exist_ok=True)
+            replace_file(path, data, tmp=self._folder / "tmp")
+        return path
 
     def hand_over(self) -> Path:
         """Move what waits aside for a learn; returns the task folder. End with `learned` or `give_back`.

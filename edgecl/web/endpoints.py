@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgecl.web.site import Site
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp")
+BODY_TYPES: Mapping[str, tuple[str, ...]] = {"picture": PICTURE_TYPES, "bundle": ("application/octet-stream",)}
 # What a path may hold between its slashes. A value that does not fit never reaches a handler.
 PATH_PARAMETERS: Mapping[str, Schema] = {
     "camera": integer(0, 255),
@@ -48,7 +49,7 @@ class Call:
     site: "Site"
     path: Mapping[str, Any]
     query: Mapping[str, Any]
-    body: Any  # what the endpoint's `body` says: a dict, a picture file's bytes, or None
+    body: Any  # what the endpoint's `body` says: a dict, a file's bytes, or None
     cookie: str  # the session's, or empty
     token: str | None  # of the Authorization header
     local: bool  # from this machine
@@ -71,7 +72,7 @@ class Endpoint:
     changes: bool = False  # something in the store or the app: needs the right to
     rate: Literal["look", "change", "predict", "login"] = "look"
     query: Mapping[str, Schema] = field(default_factory=dict)
-    body: Schema | Literal["picture"] | None = None
+    body: Schema | Literal["picture", "bundle"] | None = None
     open: bool = False  # to everybody, even where the page is private: what a balancer asks, and the door itself
 
     def refusals(self) -> dict[int, str]:
@@ -182,15 +183,15 @@ async def _body(site: "Site", endpoint: Endpoint, request: Request) -> tuple[Any
     """The body as the endpoint wants it, or the answer that says what is wrong with it."""
     if endpoint.body is None:
         return None, None
-    picture = endpoint.body == "picture"
-    expected = PICTURE_TYPES if picture else ("application/json",)
+    limits = site.limits
+    expected = BODY_TYPES[endpoint.body] if isinstance(endpoint.body, str) else ("application/json",)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in expected:
         return None, problem(415, f"the body's type is {kind!r:.60}, expected {' or '.join(expected)}")
-    limit_bytes = site.limits.picture_bytes if picture else site.limits.json_bytes
-    announced = request.headers.get("content-length")
-    data = await read_body(request.receive, announced=announced, limit_bytes=limit_bytes, limit_s=site.limits.body_s)
-    if picture:
+    limit_bytes = {"picture": limits.picture_bytes, "bundle": limits.bundle_bytes}.get(str(endpoint.body), limits.json_bytes)
+    limit_s = limits.bundle_s if endpoint.body == "bundle" else limits.body_s
+    data = await read_body(request.receive, announced=request.headers.get("content-length"), limit_bytes=limit_bytes, limit_s=limit_s)
+    if isinstance(endpoint.body, str):
         return data, None
     try:
         value = json.loads(data)

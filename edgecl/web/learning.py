@@ -1,4 +1,4 @@
-"""Learning what was collected, in a process of its own with the lowest priority: `edgecl learn` as a child, followed line by line."""
+"""Learning what was collected, or applying a bundle, in a process of its own with the lowest priority: a child that is followed line by line."""
 
 import json
 import os
@@ -24,6 +24,7 @@ from edgecl.web.estimate import seconds_left, seconds_to_learn
 State = Literal["idle", "running", "done", "staged", "refused", "failed", "stopped"]
 NICENESS = 19
 OOM_SCORE = "800"  # when memory runs out, the kernel takes the learner and not the app
+BUNDLE_S = 20.0  # about how long a bundle takes
 PATIENCE_S = 15.0  # for a learner that was asked to stop
 NEEDED = ("onnx", "onnxruntime", "timm", "torch", "torchvision")
 
@@ -40,11 +41,18 @@ def learn_command(store: Path, task: Path, name: str, *, stage: bool) -> list[st
     return [*command, f"--store={store}", f"--task={task}", f"--name={name}", *(["--stage"] if stage else [])]
 
 
+def apply_command(store: Path, bundle: Path, *, stage: bool) -> list[str]:
+    """The command line of a child that applies a bundle."""
+    return [sys.executable, "-m", "edgecl", "apply", "--json", f"--store={store}", *(["--stage"] if stage else []), "--", str(bundle)]
+
+
 @dataclass
 class _Job:
     """One child and what it said so far."""
 
+    what: Literal["learn", "bundle"]
     process: subprocess.Popen[str]
+    settle: Callable[[bool], None]  # told whether what it was given is in the model now
     pictures: int
     began_s: float
     expected_s: float
@@ -57,11 +65,11 @@ class _Job:
 
 
 class Learning:
-    """At most one learn at a time, of the store's inbox.
+    """At most one child at a time: a learn of the store's inbox, or a bundle.
 
     Args:
         latency_ms: what one answer of the app takes now; the estimate of a store that has never learned begins with it.
-        command: makes the child's command line, as `learn_command` does.
+        command, apply: make the children's command lines, as `learn_command` and `apply_command` do.
     """
 
     def __init__(
@@ -71,11 +79,12 @@ class Learning:
         *,
         latency_ms: Callable[[], float | None],
         command: Callable[..., Sequence[str]] = learn_command,
+        apply: Callable[..., Sequence[str]] = apply_command,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._inbox = store, inbox
         self._latency_ms = latency_ms
-        self._command = command
+        self._command, self._apply = command, apply
         self._clock = clock
         self._lock = threading.Lock()
         self._job: _Job | None = None
@@ -99,24 +108,52 @@ class Learning:
             BadPictures: the inbox is empty.
         """
         with self._lock:
-            if self._job is not None:
-                raise StoreBusy("the camera is learning already. Wait for it, or stop it first.")
-            with self._store.learning_lock():
-                pass  # somebody at a terminal may be learning: say so now, not in a minute
-            collected = self._inbox.collected()
-            expected_s = self.estimate_s()
+            self._check_free()
+            collected, expected_s = self._inbox.collected(), self.estimate_s()
             task = self._inbox.hand_over()
             name = "-".join(each.name for each in collected)
-            try:
-                process = _child(self._command(self._store.root, task, name, stage=stage))
-            except OSError as error:
-                self._inbox.give_back()
-                raise EdgeclError(f"the learner cannot be started ({error.strerror}). Is the disk full, or the memory?") from error
             pictures = sum(len(each.pictures) for each in collected)
-            self._job = _Job(process, pictures, self._clock(), expected_s)
-            self._state, self._problem, self._result = "running", "", None
-            self._follower = threading.Thread(target=self._follow, args=(self._job,), name="edgecl-learning", daemon=True)
-            self._follower.start()
+            command = self._command(self._store.root, task, name, stage=stage)
+            self._begin("learn", command, self._settle_inbox, pictures=pictures, expected_s=expected_s)
+
+    def apply(self, bundle: bytes, *, stage: bool) -> None:
+        """Have a new child apply a bundle; with `stage` its version waits for `promote`.
+
+        Raises:
+            StoreBusy: as for `start`.
+            NoSpace: the disk is full.
+        """
+        with self._lock:
+            self._check_free()
+            path = self._inbox.keep_bundle(bundle)
+            command = self._apply(self._store.root, path, stage=stage)
+            self._begin("bundle", command, lambda _: path.unlink(missing_ok=True), pictures=0, expected_s=BUNDLE_S)
+
+    def _check_free(self) -> None:
+        if self._job is not None:
+            raise StoreBusy("the camera is learning already. Wait for it, or stop it first.")
+        with self._store.learning_lock():
+            pass  # somebody at a terminal may be learning: say so now, not in a minute
+
+    def _settle_inbox(self, learned: bool) -> None:
+        if learned:
+            self._inbox.learned()
+        else:
+            self._inbox.give_back()  # more pictures will be added to these
+
+    def _begin(
+        self, what: Literal["learn", "bundle"], command: Sequence[str], settle: Callable[[bool], None], *, pictures: int, expected_s: float
+    ) -> None:
+        """Start the child and the thread that follows it; what it was given is settled when it cannot be started."""
+        try:
+            process = _child(command)
+        except OSError as error:
+            settle(False)
+            raise EdgeclError(f"the learner cannot be started ({error.strerror}). Is the disk full, or the memory?") from error
+        self._job = _Job(what, process, settle, pictures, self._clock(), expected_s)
+        self._state, self._problem, self._result = "running", "", None
+        self._follower = threading.Thread(target=self._follow, args=(self._job,), name="edgecl-learning", daemon=True)
+        self._follower.start()
 
     def stop(self) -> None:
         """Ask the learner to stop; the store stays as it was, and the pictures go back to the inbox."""
@@ -146,6 +183,7 @@ class Learning:
                 passed_s = now_s - (now_s if job.first_s is None else job.first_s)
                 part, left_s = seconds_left(job.stage, job.done, job.total, passed_s=passed_s, expected_s=job.expected_s)
                 found["progress"] = {
+                    "what": job.what,
                     "stage": job.stage or "starting",
                     "done": job.done,
                     "total": job.total,
@@ -183,10 +221,9 @@ class Learning:
 
     def _conclusion(self, job: _Job, code: int, answers: list[str]) -> tuple[State, str, dict[str, Any] | None]:
         result = _object(answers)
+        job.settle(code == 0 and result is not None)
         if code == 0 and result is not None:
-            self._inbox.learned()
             return ("done" if result.get("state") == "current" else "staged"), "", self._with_classes(result)
-        self._inbox.give_back()  # more pictures will be added to these
         problem = next((line.removeprefix("error: ") for line in reversed(job.said) if line.startswith("error: ")), "")
         if code == GateFailed.exit_code and result is not None:
             return "refused", problem, self._with_classes(result)
@@ -195,7 +232,7 @@ class Learning:
         return "failed", problem or f"the learner ended with {code}: {' '.join(job.said)[-300:] or 'it said nothing'}", None
 
     def _with_classes(self, result: dict[str, Any]) -> dict[str, Any]:
-        """What `learn --json` said, and each class before and after."""
+        """What the child said, and each class before and after."""
         manifest: Manifest = self._store.manifest(int(result["version"]))
         return {**result, "classes": manifest.checks.get("classes", {}), "parent": manifest.parent}
 

@@ -35,7 +35,9 @@ class Limits:
     )
     json_bytes: int = 16 * 2**10
     picture_bytes: int = 16 * 2**20
+    bundle_bytes: int = 64 * 2**20
     body_s: float = 20.0  # for the whole body to arrive
+    bundle_s: float = 120.0  # for a bundle to arrive
     take_s: float = 20.0  # for the client to take one piece of the answer
     request_s: float = 10.0  # for the request line and the headers
     connections: int = 96  # of all clients

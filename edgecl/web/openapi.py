@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgecl import __version__
-from edgecl.web.endpoints import PICTURE_TYPES, Endpoint
+from edgecl.web.endpoints import BODY_TYPES, Endpoint
 
 PROBLEM = {
     "type": "object",
@@ -43,8 +43,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     ]
     if parameters:
         found["parameters"] = parameters
-    if endpoint.body == "picture":
-        content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURE_TYPES}
+    if isinstance(endpoint.body, str):
+        content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in BODY_TYPES[endpoint.body]}
         found["requestBody"] = {"required": True, "content": content}
     elif endpoint.body is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": endpoint.body}}}

@@ -98,6 +98,12 @@ def start(call: Call) -> Mapping[str, Any]:
     return learning(call)
 
 
+def apply(call: Call) -> Mapping[str, Any]:
+    """Apply a bundle that another camera packed."""
+    call.site.learning.apply(call.body, stage=bool(call.query.get("stage", 0)))
+    return learning(call)
+
+
 def stop(call: Call) -> Mapping[str, Any]:
     """Stop the learn; its pictures go back to the inbox."""
     call.site.learning.stop()
@@ -167,6 +173,17 @@ ENDPOINTS = (
         changes=True,
         rate="change",
         body=record({}, {"stage": BOOLEAN}),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/bundles",
+        handler=apply,
+        summary="Apply a bundle, in a process of its own; followed like a learn. `stage` waits for promote even when the gate agrees",
+        answers={200: "edgecl.learning/1", 409: "a learn is going on", 507: "the disk is full"},
+        changes=True,
+        rate="change",
+        query={"stage": integer(0, 1)},
+        body="bundle",
     ),
     Endpoint(
         method="DELETE",

@@ -15,7 +15,7 @@ from edgecl.errors import BadPictures, EdgeclError, StoreBusy
 from edgecl.store import Store
 from edgecl.store.inbox import Inbox
 from edgecl.web.estimate import SHARES, START_S, seconds_left, seconds_to_learn
-from edgecl.web.learning import NICENESS, Learning, learn_command, missing_for_learning
+from edgecl.web.learning import NICENESS, Learning, apply_command, learn_command, missing_for_learning
 from tests.runtime.waiting import until
 
 PROGRESS = """{"format": "edgecl.progress/1", "stage": "training", "done": 1, "total": 2, "seconds": 1.0}"""
@@ -131,6 +131,43 @@ def test_the_child_has_the_lowest_priority(store: Store, inbox: Inbox) -> None:
     assert (result["nice"], result["oom"], result["leader"]) == (NICENESS, "800", True)
 
 
+@pytest.mark.parametrize(("script", "state", "problem"), [(f"print('''{RESULT % 'current'}''')", "done", ""),
+                                                         ("say('error: not signed'); sys.exit(4)", "failed", "not signed")])  # fmt: skip
+def test_a_bundle_is_applied_beside_the_inbox(store: Store, inbox: Inbox, script: str, state: str, problem: str) -> None:
+    """The child gets the file that was sent, which is gone afterwards, whatever came of it; pictures that wait go on waiting."""
+    seen: list[Path] = []
+
+    def command(root: Path, bundle: Path, *, stage: bool) -> Sequence[str]:
+        seen.append(bundle)
+        assert bundle.read_bytes() == b"packed"
+        return child(script)()
+
+    found = Learning(store, inbox, latency_ms=lambda: 10.0, apply=command)
+    found.apply(b"packed", stage=False)
+    assert (found.status()["progress"] or {"what": "bundle"})["what"] == "bundle"
+    until(lambda: found.status()["state"] != "running")
+    assert (found.status()["state"], found.status()["problem"], waiting(inbox)) == (state, problem, 2)
+    assert not seen[0].exists()
+
+
+@pytest.mark.slow
+def test_the_real_apply_brings_what_another_camera_learned(store: Store, inbox: Inbox, tmp_path: Path) -> None:
+    """`edgecl apply` as a child adds the classes of a packed version to a camera that stands at an older one."""
+    from edgecl.cli import main
+    from edgecl.store.history import rollback
+
+    assert main(["pack", "3", "--since", "2", "--out", str(tmp_path / "task.edgecl"), "--store", str(store.root), "--pictures"]) == 0
+    rollback(store, 1)
+    found = Learning(store, inbox, latency_ms=lambda: 1.0)
+    found.apply((tmp_path / "task.edgecl").read_bytes(), stage=False)
+    until(lambda: found.status()["state"] != "running", 180.0)
+    status = found.status()
+    assert (status["state"], status["problem"]) == ("done", "")
+    assert set(status["result"]["classes_added"]) == {"violet", "white"}
+    assert store.current == 4
+    assert waiting(inbox) == 2
+
+
 def test_nothing_is_begun_that_cannot_be(store: Store, inbox: Inbox) -> None:
     """While somebody learns at a terminal, with an empty inbox, or without a program to start, the pictures stay where they are."""
     found = learning(store, inbox, "")
@@ -158,6 +195,7 @@ def test_what_a_cut_off_app_left_waits_again(store: Store, inbox: Inbox) -> None
 
 def test_the_command_names_everything_with_an_equals_sign(tmp_path: Path) -> None:
     """A class whose name begins with a dash is not taken for an option."""
+    assert apply_command(tmp_path, tmp_path / "a.edgecl", stage=True)[-3:] == ["--stage", "--", str(tmp_path / "a.edgecl")]
     command = learn_command(tmp_path, tmp_path / "task", "-x", stage=True)
     assert command[1:4] == ["-m", "edgecl", "learn"]
     assert f"--task={tmp_path / 'task'}" in command

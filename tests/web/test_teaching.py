@@ -7,6 +7,7 @@ from edgecl.preprocess import capture_time, decode, encode_jpeg
 from edgecl.runtime.fake import FakeLiveView
 from edgecl.store import Store
 from edgecl.web.server import Listening, PageServer
+from tests.runtime.waiting import until
 from tests.web.client import Client, frame, jpeg, prediction
 
 
@@ -84,6 +85,16 @@ def test_pictures_and_classes_are_removed(client: Client) -> None:
     assert client.delete(f"/api/inbox/tea/pictures/{first}").status == 404
     assert client.delete("/api/inbox/tea").json()["classes"] == []
     assert client.delete("/api/inbox/tea").status == 404
+
+
+def test_a_bundle_is_handed_to_the_app(client: Client, page: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of another camera is applied like a learn, of its own type only."""
+    monkeypatch.setattr(page.site.learning, "_apply", lambda root, path, stage: ["test", str(stage), "=", "True", "-a", "-s", str(path)])
+    assert client.post("/api/bundles", b"packed").status == 415
+    found = client.post("/api/bundles?stage=1", b"packed", kind="application/octet-stream")
+    assert (found.status, found.json()["format"]) == (200, "edgecl.learning/1")
+    until(lambda: client.get("/api/learning").json()["state"] == "failed")  # `test` says nothing, and that is no answer
+    assert client.get("/api/learning").json()["problem"] == "the learner ended with 0: it said nothing"
 
 
 def test_an_empty_inbox_is_nothing_to_learn(client: Client) -> None:

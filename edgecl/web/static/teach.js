@@ -33,6 +33,7 @@ export function startTeaching() {
   byId("name").addEventListener("input", () => { say(""); named(); });
   byId("name").addEventListener("keydown", (event) => { if (event.key === "Enter") event.target.blur(); });
   byId("upload").addEventListener("change", upload);
+  byId("bundle").addEventListener("change", applyBundle);
   document.addEventListener("inbox", refreshInbox);
   document.addEventListener("visibilitychange", release);
 }
@@ -168,9 +169,17 @@ function startCard() {
     el("button", { id: "learn", className: "primary", click: () => start(stage.checked) }, "Start learning"));
 }
 
-async function start(stage) {
+const start = (stage) => begin("/api/learning", { stage });
+
+function applyBundle(event) {
+  const [file] = event.target.files;
+  event.target.value = "";
+  if (file) begin("/api/bundles", new Blob([file], { type: "application/octet-stream" }));
+}
+
+async function begin(path, body) {
   try {
-    learning = await change("POST", "/api/learning", { stage });
+    learning = await change("POST", path, body);
     dismissed = false;
     say("");
     await refreshInbox();
@@ -205,17 +214,19 @@ function drawLearning() {
   return box.replaceChildren(learning.result ? resultCard(learning) : endCard(learning));
 }
 
-function drawProgress(box, { stage, part, seconds_left: left, pictures }) {
+function drawProgress(box, { what, stage, part, seconds_left: left, pictures }) {
+  const title = what === "bundle" ? "Applying a bundle" : `Learning ${plural(pictures, "picture")}`;
   if (!byId("progress")) {
     box.replaceChildren(el("div", { className: "card stack" },
-      el("div", { className: "row" }, el("h2", { className: "grow" }, `Learning ${plural(pictures, "picture")}`), el("span", { id: "progress-left", className: "soft number" })),
+      el("div", { className: "row" }, el("h2", { className: "grow" }, title), el("span", { id: "progress-left", className: "soft number" })),
       el("progress", { id: "progress", max: 1, value: 0 }),
       el("div", { className: "row" }, el("span", { id: "progress-stage", className: "grow soft" }),
         el("button", { className: "quiet", click: stop }, "Stop"))));
   }
-  byId("progress").value = part;
+  if (what === "bundle") byId("progress").removeAttribute("value"); // it does not tell how far it is
+  else byId("progress").value = part;
   byId("progress-stage").textContent = stage;
-  byId("progress-left").textContent = `about ${duration(left)} left`;
+  byId("progress-left").textContent = what === "bundle" ? "" : `about ${duration(left)} left`;
 }
 
 async function stop() {
@@ -235,7 +246,7 @@ function endCard({ state, problem }) {
 
 function resultCard({ state, result, problem }) {
   const taught = [...result.classes_added, ...result.classes_extended].map(shownName).join(", ");
-  const title = { done: `It learned ${taught}`, staged: `Version ${result.version} waits for you`, refused: `Version ${result.version} is not served` }[state];
+  const title = { done: result.applied === false ? "It knew all of that already" : `It learned ${taught}`, staged: `Version ${result.version} waits for you`, refused: `Version ${result.version} is not served` }[state];
   const buttons = state === "done"
     ? [el("button", { className: "danger", id: "take-back", click: () => moved(`Version ${result.parent} answers again.`, "/api/rollback", { version: result.parent }) }, `Roll back to version ${result.parent}`)]
     : [el("button", { className: state === "refused" ? "danger" : "primary", click: () => moved(`Version ${result.version} answers.`, `/api/versions/${result.version}/promote`) }, state === "refused" ? "Serve it all the same" : "Serve it")];
