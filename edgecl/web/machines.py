@@ -45,15 +45,19 @@ def about(call: Call) -> Mapping[str, Any]:
 
 def session(call: Call) -> Mapping[str, Any]:
     """`edgecl.session/1`: may this caller change something, and the value to send as X-CSRF-Token."""
-    sessions = call.site.sessions
-    held = bool(call.cookie) and sessions.holds(call.cookie)
+    held = bool(call.cookie) and call.site.sessions.holds(call.cookie)
+    return _session(call, call.cookie if held else "")
+
+
+def _session(call: Call, cookie: str) -> dict[str, Any]:
+    """As seen by a browser with this session's cookie, or an empty one."""
     return {
         "format": "edgecl.session/1",
-        "may_change": call.local or held,
-        "session": held,
+        "may_change": call.local or bool(cookie),
+        "session": bool(cookie),
         "token_exists": has_token(call.site.store),
         "private": call.site.private,
-        "csrf": sessions.proof(call.cookie if held else ""),
+        "csrf": call.site.sessions.proof(cookie),
     }
 
 
@@ -66,15 +70,7 @@ def log_in(call: Call) -> Response:
     value = call.site.sessions.begin()
     secure = "; Secure" if call.secure else ""
     cookie = f"{COOKIE}={value}; Path=/; Max-Age={SESSION_S:.0f}; HttpOnly; SameSite=Strict{secure}"
-    found = {
-        "format": "edgecl.session/1",
-        "may_change": True,
-        "session": True,
-        "token_exists": True,
-        "private": call.site.private,
-        "csrf": call.site.sessions.proof(value),
-    }
-    return answer(found, headers={"Set-Cookie": cookie})
+    return answer(_session(call, value), headers={"Set-Cookie": cookie})
 
 
 def log_out(call: Call) -> Response:

@@ -42,11 +42,7 @@ class Listening:
         _check_tls(certificate, key)
         self.socket = _listen(host, port)
         self.host, self.certificate, self.key = host, certificate, key
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self.socket.getsockname()[1])
+        self.port = int(self.socket.getsockname()[1])
 
     @property
     def address(self) -> str:

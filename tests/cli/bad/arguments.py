@@ -114,9 +114,6 @@ ROWS = (
         "an address of another machine", "run --source test:// --page --host 203.0.113.1", 2, "203.0.113.1 | cannot listen | --host ADDRESS"
     ),
     Bad("a port too high", "run --source test:// --page --port 70000", 2, "70000 | cannot listen | --port N"),
-    Bad(
-        "no web server", "run --source test:// --page", 8, "'uvicorn' | is not installed | pip install 'edgecl[camera]'", hidden("uvicorn")
-    ),
     Bad("no ONNX Runtime", "run --source more", 8, "'onnxruntime' | is not installed | pip install 'edgecl[run]'", hidden("onnxruntime")),
     Bad("no onnx package", "grow --capacity 16", 8, "'onnx' | is not installed | pip install 'edgecl[learn]'", hidden("onnx")),
     Bad(
