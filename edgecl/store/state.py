@@ -6,7 +6,6 @@ from typing import Any
 
 from edgecl.errors import StoreDamaged
 from edgecl.manifest import pretty_json
-from edgecl.store.atomic import replace_file
 from edgecl.store.reading import read_json
 
 STATE_FILE = "state.json"
@@ -37,7 +36,7 @@ def read_state(root: Path) -> dict[str, Any]:
     return state
 
 
-def write_state(root: Path, state: Mapping[str, Any]) -> None:
-    """Replace `state.json`; the caller holds pointer.lock."""
+def state_bytes(state: Mapping[str, Any]) -> bytes:
+    """`state.json`; whoever writes it holds pointer.lock."""
     rest = {key: value for key, value in state.items() if key != "format"}
-    replace_file(root / STATE_FILE, pretty_json({"format": STATE_FORMAT, **rest}), tmp=root / "tmp")
+    return pretty_json({"format": STATE_FORMAT, **rest})

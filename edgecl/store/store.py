@@ -16,16 +16,16 @@ from edgecl.errors import BadInput, StoreBusy, StoreDamaged, UsageError
 from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
 from edgecl.merge import Coefficients, merge
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
-from edgecl.store.atomic import folder_aside, move_folder, os_errors, replace_file, sweep
-from edgecl.store.content import keep_adapter, keep_picture, load_adapter, load_base, load_picture, parse_head, picture_path
+from edgecl.store.atomic import folder_aside, move_folder, os_errors, ready, replace_all, sweep, sync_folder
+from edgecl.store.content import keep_adapters, keep_pictures, load_adapter, load_base, load_picture, parse_head, picture_path
 from edgecl.store.creating import BASE_FILE, empty_place, write_facts
 from edgecl.store.facts import FACTS_FILE, Facts, read_facts
 from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
-from edgecl.store.pointers import read_pointer, write_pointer
+from edgecl.store.pointers import pointer_target, read_pointer
 from edgecl.store.reading import TENSOR_LIMIT, file_sha256, parse_json, place, read_bytes, read_json
 from edgecl.store.settings import Settings, read_settings
-from edgecl.store.state import read_state, write_state
+from edgecl.store.state import STATE_FILE, read_state, state_bytes
 from edgecl.store.versions import (
     HEAD_FILE,
     MANIFEST_FILE,
@@ -269,9 +269,6 @@ class Store:
             found = [version_number(entry.name) for entry in path.iterdir()] if path.is_dir() else []
         return [number for number in found if number is not None]
 
-    def _give_away(self, number: int) -> None:
-        self.update_state(lambda state: {**state, "next_version": max(state["next_version"], number + 1)})
-
     def commit(self, draft: Draft) -> Manifest:
         """Write `draft` as a new, staged version; nothing that exists is changed.
 
@@ -293,16 +290,39 @@ class Store:
             created = datetime.now(timezone.utc).isoformat(timespec="seconds")
             ordered = {**files, RUN_FILE: run_bytes(draft.run, created), MANIFEST_FILE: manifest_bytes(manifest)}
             with folder_aside(version_folder(number), ordered, tmp=self.root / "tmp") as fresh:
-                # The number is given away before the folder appears: a power cut loses a number, it never gives one twice.
-                self._give_away(number)
-                move_folder(fresh, self.root / "versions" / version_folder(number))
+                self._appear(number, fresh)
             return manifest
 
+    def _appear(self, number: int, fresh: Path) -> None:
+        """Move the finished folder into place, and record its number as given away."""
+        with self.pointer_lock():
+            state = self.state()
+            state["next_version"] = max(state["next_version"], number + 1)
+            # What there may be no room for is written before the version appears.
+            with ready({self.root / STATE_FILE: state_bytes(state)}, tmp=self.root / "tmp") as put:
+                move_folder(fresh, self.root / "versions" / version_folder(number))
+                self._sync("versions")
+                put()
+                self._sync(".")
+
+    def settle(self) -> None:
+        """Make pointers and numbers durable that a killed command may have left visible only; call it before anything is removed.
+
+        A version's number is recorded after its folder appears, so a power cut in between leaves it to this.
+        """
+        with self.pointer_lock():
+            state, following = self.state(), self.next_number()
+            if state["next_version"] < following:
+                replace_all({self.root / STATE_FILE: state_bytes({**state, "next_version": following})}, tmp=self.root / "tmp")
+            self._sync(".")
+
+    def _sync(self, folder: str) -> None:
+        with os_errors(f"making {folder} durable"):
+            sync_folder(self.root / folder)
+
     def _keep_content(self, draft: Draft) -> None:
-        for hash, files in draft.new_adapters.items():
-            keep_adapter(self.root, hash, files)
-        for hash, data in draft.new_pictures.items():
-            keep_picture(self.root, hash, data)
+        keep_adapters(self.root, draft.new_adapters)
+        keep_pictures(self.root, draft.new_pictures)
         for picture in draft.memory:
             if not picture_path(self.root, picture.hash).is_file():
                 raise ValueError(f"the memory's index names the picture {picture.hash[:12]}, which is not there")
@@ -326,7 +346,7 @@ class Store:
                     f"the weights of version {number} cannot be built again: the result differs from what its manifest says. "
                     "Find the changed file with: edgecl verify --deep"
                 )
-            replace_file(path, data, tmp=self.root / "tmp")
+            replace_all({path: data}, tmp=self.root / "tmp")
         return True
 
     def promote(self, number: int, *, expected: int | None) -> bool:
@@ -344,10 +364,17 @@ class Store:
                 return False
             if not (self.folder(number) / WEIGHTS_FILE).is_file():
                 raise StoreBusy(f"the weights of version {number} were dropped by gc at this moment. Try again.")
-            write_pointer(self.root, CURRENT, number)
             state = self.state()
-            write_state(self.root, {**state, "promoted": sorted({*state["promoted"], number})})
+            state["promoted"] = sorted({*state["promoted"], number})
+            self._point(CURRENT, number, also={self.root / STATE_FILE: state_bytes(state)})
             return True
+
+    def _point(self, name: str, number: int, *, also: Mapping[Path, bytes] | None = None) -> None:
+        """Move a pointer and replace `also` with it; the caller holds pointer.lock."""
+        # The version, or its weights, may be of a command that was killed before it could make the names durable.
+        self._sync("versions")
+        self._sync(f"versions/{version_folder(number)}")
+        replace_all({**(also or {}), self.root / name: pointer_target(number)}, tmp=self.root / "tmp")
 
     def _check_files(self, number: int) -> None:
         folder = self.folder(number)
@@ -358,9 +385,9 @@ class Store:
     def mark_good(self, number: int) -> None:
         """Point `good` at version `number`: the app's own engine passed its self-test and N frames."""
         with in_use(self.folder(number)), self.pointer_lock():
-            write_pointer(self.root, GOOD, number)
+            self._point(GOOD, number)
 
     def update_state(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
         """Replace `state.json` by what `change` makes of it, under pointer.lock: `change` must be quick and must not call the store."""
         with self.pointer_lock():
-            write_state(self.root, change(self.state()))
+            replace_all({self.root / STATE_FILE: state_bytes(change(self.state()))}, tmp=self.root / "tmp")
