@@ -6,9 +6,8 @@ import json
 import os
 import shlex
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from edgecl.errors import BadInput, NoSpace, ParityFailed, UsageError
 from edgecl.layout import safetensors_bytes, to_deployment
 from edgecl.manifest import FileEntry, Manifest, labels_text, pretty_json
 from edgecl.store.atomic import sync_folder, write_file
+from edgecl.store.beside import folder_beside, sync_above
 from edgecl_export.graph import Precision, build_graph, graph_key
 
 Array = NDArray[Any]
@@ -71,7 +71,7 @@ def export_onnx(
         LABELS_FILE: labels_text(manifest.classes, manifest.capacity).encode(),
     }
     entries = {name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in files.items()}
-    with _beside(target) as fresh:
+    with _beside(target, out) as fresh:
         with _place_errors(out):
             for name, data in files.items():
                 write_file(fresh / name, data)
@@ -168,26 +168,9 @@ def _is_export(path: Path) -> bool:
     return isinstance(fields, dict) and str(fields.get("format")).startswith("edgecl.export/")
 
 
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A new folder next to `target`, on the same file system; gone after the body, with the parents made for it, unless it was moved."""
-    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}")
-    made = [parent for parent in target.parents if not parent.exists()]
-    try:
-        with _place_errors(target):
-            fresh.mkdir(parents=True)
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        for parent in made:
-            # Not empty: the export lies in it.
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
-
-
 def _move(fresh: Path, target: Path) -> None:
     """Rename `fresh` to `target`. An earlier export steps aside first and comes back if that fails."""
-    earlier = fresh.with_name(f"{fresh.name}.earlier") if target.exists() else None
+    earlier = fresh.with_name(f"{fresh.name}-earlier") if target.exists() else None
     if earlier is not None:
         os.rename(target, earlier)
     try:
@@ -196,9 +179,18 @@ def _move(fresh: Path, target: Path) -> None:
         if earlier is not None:
             os.rename(earlier, target)
         raise
-    sync_folder(target.parent)
+    sync_above(target)
     if earlier is not None:
         shutil.rmtree(earlier, ignore_errors=True)
+
+
+@contextmanager
+def _beside(target: Path, out: Path) -> Iterator[Path]:
+    """`folder_beside`, whose own errors are about `out`; those of the body pass."""
+    with ExitStack() as stack:
+        with _place_errors(out):
+            fresh = stack.enter_context(folder_beside(target))
+        yield fresh
 
 
 @contextmanager
