@@ -170,7 +170,7 @@ def _is_export(path: Path) -> bool:
 
 def _move(fresh: Path, target: Path) -> None:
     """Rename `fresh` to `target`. An earlier export steps aside first and comes back if that fails."""
-    earlier = fresh.with_name(f"{fresh.name}-earlier") if target.exists() else None
+    earlier = fresh.with_name(f"{fresh.name}.earlier") if target.exists() else None
     if earlier is not None:
         os.rename(target, earlier)
     try:
