@@ -21,7 +21,7 @@ from edgecl.store.facts import FACTS_FILE, Facts
 from edgecl.store.filesystem import check_file_system
 from edgecl.store.reading import same_shapes
 from edgecl.store.settings import SETTINGS_FILE, Settings, settings_text
-from edgecl.store.state import STATE_FILE, fresh_state
+from edgecl.store.state import STATE_FILE, fresh_state, state_bytes
 
 BASE_FILE = "base.safetensors"
 FOLDERS = ("adapters", "memory", "versions")
@@ -93,7 +93,7 @@ def write_facts(
     files = {
         BASE_FILE: data,
         SETTINGS_FILE: settings_text(settings).encode(),
-        STATE_FILE: pretty_json(fresh_state()),
+        STATE_FILE: state_bytes(fresh_state()),
         FACTS_FILE: pretty_json(facts.to_json()),
     }
     with os_errors(f"creating {folder.name}"):

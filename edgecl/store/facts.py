@@ -9,10 +9,10 @@ from edgecl.architecture import Architecture
 from edgecl.errors import BadInput, StoreDamaged
 from edgecl.manifest import FileEntry
 from edgecl.settings import AdapterShape
+from edgecl.store.formats import sealed
 from edgecl.store.reading import read_json
 
 FACTS_FILE = "edgecl.json"
-STORE_FORMAT = "edgecl.store/1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,8 @@ class Facts:
     adapter: AdapterShape
 
     def to_json(self) -> dict[str, Any]:
-        """`edgecl.store/1`"""
-        return {
-            "format": STORE_FORMAT,
+        """`edgecl.json`"""
+        fields = {
             "backbone": self.architecture.backbone,
             "image_size": self.architecture.image_size,
             "capacity": self.capacity,
@@ -36,6 +35,7 @@ class Facts:
             "base": {**dataclasses.asdict(self.base), "source": self.source},
             "architecture": self.architecture.to_json(),
         }
+        return sealed("store", fields)
 
 
 def read_facts(root: Path) -> Facts:
@@ -44,7 +44,7 @@ def read_facts(root: Path) -> Facts:
     Raises:
         StoreDamaged: it is missing, of another format, or does not hold the facts.
     """
-    fields = read_json(root / FACTS_FILE, format=STORE_FORMAT)
+    fields = read_json(root / FACTS_FILE, "store")
     try:
         base = dict(fields["base"])
         source = base.pop("source")

@@ -120,10 +120,9 @@ def _purge(store: Store, pictures: set[str], remover: _Remover) -> Report:
         with unused(store.folder(number)) as free:
             if not free:
                 raise StoreBusy(f"version {number} holds these pictures and is in use. Restart the app, then try again.")
-    remover.settle()
     if store.good in holders and not remover.dry_run:
-        with store.pointer_lock():
-            remove_all([store.root / GOOD], tmp=store.root / "tmp")
+        with store.pointer_lock(), os_errors("removing good"):
+            (store.root / GOOD).unlink()  # durable once `_collect` settles
     remover.remove([path for number in holders if (path := store.root / "exports" / version_folder(number)).is_dir()])
     return _collect(store, holders, remover, doomed=holders)
 

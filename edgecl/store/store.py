@@ -20,6 +20,7 @@ from edgecl.store.atomic import folder_aside, move_folder, os_errors, ready, rep
 from edgecl.store.content import keep_adapters, keep_pictures, load_adapter, load_base, load_picture, parse_head, picture_path
 from edgecl.store.creating import BASE_FILE, empty_place, write_facts
 from edgecl.store.facts import FACTS_FILE, Facts, read_facts
+from edgecl.store.formats import migrated
 from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
 from edgecl.store.pointers import pointer_target, read_pointer
@@ -31,7 +32,6 @@ from edgecl.store.versions import (
     MANIFEST_FILE,
     MEMORY_FILE,
     RUN_FILE,
-    RUN_FORMAT,
     WEIGHTS_FILE,
     Draft,
     build_manifest,
@@ -156,7 +156,7 @@ class Store:
             StoreDamaged: its manifest was changed.
         """
         path = self.folder(number) / MANIFEST_FILE
-        manifest = manifest_from_json(read_json(path))
+        manifest = manifest_from_json(read_json(path, "version"))
         if manifest.number != number:
             raise StoreDamaged(f"{place(path)} says that it is version {manifest.number}. Run: edgecl verify")
         return manifest
@@ -164,7 +164,7 @@ class Store:
     def run_info(self, number: int) -> dict[str, Any]:
         """`run.json`: when, where and how long; `{}` when it is missing, for nothing depends on it."""
         path = self.folder(number) / RUN_FILE
-        return read_json(path, format=RUN_FORMAT) if path.exists() else {}
+        return read_json(path, "run") if path.exists() else {}
 
     def file(self, number: int, name: str) -> bytes:
         """The content of a file that the manifest of version `number` lists, checked against its hash.
@@ -186,7 +186,8 @@ class Store:
 
     def memory(self, number: int) -> tuple[KeptPicture, ...]:
         """The memory's index as version `number` has it."""
-        return memory_from_json(parse_json(self.file(number, MEMORY_FILE), f"{version_folder(number)}/{MEMORY_FILE}"))
+        where = f"{version_folder(number)}/{MEMORY_FILE}"
+        return memory_from_json(migrated("memory", parse_json(self.file(number, MEMORY_FILE), where), where))
 
     def picture(self, hash: str) -> bytes:
         """The JPEG of a kept picture.
@@ -224,8 +225,17 @@ class Store:
         with self._learning.held() as outermost:
             if outermost:
                 with self.pointer_lock():
-                    sweep(self.root / "tmp")
+                    self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        tmp = self.root / "tmp"
+        if tmp.is_dir() and any(tmp.iterdir()):
+            # A killed gc may have moved something here, and a power cut would bring it back to where it was, without what is deleted now.
+            for folder in ("versions", "adapters", "exports"):
+                if (self.root / folder).is_dir():
+                    self._sync(folder)
+        sweep(tmp)
 
     @contextmanager
     def pointer_lock(self) -> Iterator[None]:
@@ -346,7 +356,9 @@ class Store:
                     f"the weights of version {number} cannot be built again: the result differs from what its manifest says. "
                     "Find the changed file with: edgecl verify --deep"
                 )
-            replace_all({path: data}, tmp=self.root / "tmp")
+            # Whoever points at the version makes the name durable; for everybody else it can be built again.
+            with ready({path: data}, tmp=self.root / "tmp") as put:
+                put()
         return True
 
     def promote(self, number: int, *, expected: int | None) -> bool:

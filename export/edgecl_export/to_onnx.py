@@ -22,13 +22,13 @@ from edgecl.layout import safetensors_bytes, to_deployment
 from edgecl.manifest import FileEntry, Manifest, labels_text, pretty_json
 from edgecl.store.atomic import sync_folder, write_file
 from edgecl.store.beside import folder_beside, sync_above
+from edgecl.store.formats import sealed
 from edgecl_export.graph import Precision, build_graph, graph_key
 
 Array = NDArray[Any]
 Prove = Callable[[Path], Sequence[Mapping[str, Any]]]
 """Folder with the graph and the weights -> one JSON object per hop; raises ParityFailed where the model in it is not the version."""
 
-EXPORT_FORMAT = "edgecl.export/1"
 GRAPH_FILE, WEIGHTS_FILE, LABELS_FILE, EXPORT_FILE = "model.onnx", "weights.safetensors", "labels.txt", "export.json"
 ENGINE_FILE = "model.plan"  # what the trtexec line writes
 FILES = {GRAPH_FILE, WEIGHTS_FILE, LABELS_FILE, EXPORT_FILE, ENGINE_FILE}
@@ -75,7 +75,7 @@ def export_onnx(
         with _place_errors(out):
             for name, data in files.items():
                 write_file(fresh / name, data)
-        description = pretty_json(_description(manifest, architecture, opset, precision, entries, prove(fresh)))
+        description = pretty_json(sealed("export", _description(manifest, architecture, opset, precision, entries, prove(fresh))))
         with _place_errors(out):
             write_file(fresh / EXPORT_FILE, description)
             sync_folder(fresh)
@@ -123,9 +123,8 @@ def _description(
     entries: Mapping[str, FileEntry],
     hops: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """`edgecl.export/1`"""
+    """What export.json says, without its format and seal."""
     return {
-        "format": EXPORT_FORMAT,
         "edgecl": __version__,
         "version": manifest.number,
         "deterministic": manifest.deterministic,

@@ -11,7 +11,7 @@ from edgecl.store.beside import folder_beside
 def test_it_is_moved_or_removed(tmp_path: Path) -> None:
     """Parents are made; what was not moved goes, with the parents that nothing lies in; what was moved stays."""
     target = tmp_path / "a" / "b" / "model"
-    with pytest.raises(RuntimeError, match="model.making-"), folder_beside(target) as fresh:
+    with pytest.raises(RuntimeError, match=r"model\.making-"), folder_beside(target) as fresh:
         raise RuntimeError(fresh.name)
     assert list(tmp_path.iterdir()) == []
     with folder_beside(target) as fresh:
