@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from edgecl.architecture import Architecture, state_shapes
 from edgecl.errors import BadInput, BadWeights, MissingExtra, UnsupportedBackbone
@@ -211,6 +212,7 @@ class Vit(nn.Module):
         super().__init__()
         self.model: Any = model
         self.width = architecture.width
+        self.recompute = False  # what blocks put out is computed again for the gradient instead of kept: slower, with less memory
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(architecture.mean).view(1, 3, 1, 1), persistent=False)
@@ -229,7 +231,7 @@ class Vit(nn.Module):
         """Tokens `[b, n, d]` at block `first_block` -> features `[b, d]`."""
         *blocks, last = self.model.blocks[first_block:]
         for block in blocks:
-            tokens = block(tokens)
+            tokens = checkpoint(block, tokens, use_reentrant=False) if self.recompute else block(tokens)
         # Only the class token is read, so from the last attention on it goes alone; the norm works token by token.
         token = tokens[:, :1]
         token = token + last.ls1(_attend(last.attn, last.norm1(tokens)))

@@ -45,3 +45,17 @@ class LearnSettings:
     label_smoothing: float = 0.1
     coefficients: tuple[float, ...] = (0.0, 0.5, 1.0)  # candidates of the search
     threads: int = 0  # CPU threads, 0 = as many as torch takes by itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardSettings:
+    """How learning shares a board with the camera app, and with power cuts."""
+
+    checkpoint_s: float = 60.0  # seconds between two checkpoints
+    max_minutes: float | None = None  # of work in one run, then it stops resumably
+    hot_c: float = 80.0  # degrees from which learning waits
+    cool_c: float = 75.0  # degrees at which it goes on
+    reserve_mib: int = 256  # MiB of memory that stay available to others
+    patience_s: float = 60.0  # seconds to wait for memory before less is used
+    most_back_off: float = 8.0  # times a step's duration slept after it while the app is over its budget
+    longest_back_off_s: float = 5.0  # seconds

@@ -1,5 +1,7 @@
 """`edgecl learn`: one folder of pictures becomes a new version."""
 
+from dataclasses import replace
+from datetime import datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,13 +9,15 @@ import typer
 
 from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from edgecl.cli.output import again, answer, note, percent, tell
-from edgecl.cli.parsers import decimal, whole
+from edgecl.cli.parsers import clock_time, decimal, whole
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
 from edgecl.settings import GateSettings, LearnSettings
 
 if TYPE_CHECKING:
+    from edgecl.guard import Guard
     from edgecl.learner import LearnResult
+    from edgecl.store import Store
 
 _DEFAULT = LearnSettings()
 
@@ -47,17 +51,37 @@ def learn(
             show_default=f"settings.toml, else {GateSettings().max_drop}",
         ),
     ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            parser=decimal(0.0),
+            envvar="EDGECL_MAX_MINUTES",
+            metavar="MINUTES",
+            help="Stop after so long, resumably (exit code 130); the same command goes on.",
+            show_default=False,
+        ),
+    ] = None,
+    at: Annotated[
+        time | None,
+        typer.Option(parser=clock_time, metavar="HH:MM", help="Wait until the clock shows this, then begin.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""
-    from edgecl.learner import learn as learn_task
-    from edgecl.runtime.ort import OrtPredictor
+    from edgecl.guard import listening
     from edgecl.store import Store
-    from edgecl_export.graph import write_graph
 
-    with shown() as show:
+    opened = Store.open(store)
+    guard = _guard(opened, max_minutes)
+    with listening(guard), shown() as show:
+        _wait(guard, at)
+        # Not before: who waits for the night needs no torch in memory.
+        from edgecl.learner import learn as learn_task
+        from edgecl.runtime.ort import OrtPredictor
+        from edgecl_export.graph import write_graph
+
         result = learn_task(
-            Store.open(store),
+            opened,
             task,
             val=val,
             name=name,
@@ -67,6 +91,7 @@ def learn(
             write_graph=write_graph,
             make_predictor=OrtPredictor,
             progress=show,
+            guard=guard,
         )
     _report(result, store, as_json)
     if not result.gate.passed:
@@ -74,6 +99,26 @@ def learn(
             f"version {result.version} stays staged: {'; '.join(result.gate.reasons)}. Bring more pictures of the old or the new classes and "
             f"learn again, or serve it all the same with: {again(store, f'promote {result.version}')}"
         )
+
+
+def _guard(store: "Store", max_minutes: float | None) -> "Guard":
+    """With the board's own sensors and what the camera app on it says."""
+    from edgecl.guard import Guard
+    from edgecl.runtime.latency import latency_file, read_latency
+    from edgecl.sensors import BoardSensors
+
+    app_file = latency_file(store.root)
+    sensors = BoardSensors(app=lambda: read_latency(app_file, store.root))
+    return Guard(replace(store.settings().guard, max_minutes=max_minutes), sensors, say=note)
+
+
+def _wait(guard: "Guard", at: time | None) -> None:
+    from edgecl.guard import seconds_until
+
+    if at is not None:
+        seconds = seconds_until(at, datetime.now())
+        note(f"waits until {at:%H:%M}, in {seconds / 60:.0f} minutes")
+        guard.wait(seconds)
 
 
 def _report(result: "LearnResult", store: Path, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import GateSettings, MemorySettings
+from edgecl.settings import GateSettings, GuardSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
 
 if sys.version_info >= (3, 11):
@@ -23,6 +23,7 @@ class Settings:
 
     memory: MemorySettings = field(default_factory=MemorySettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    guard: GuardSettings = field(default_factory=GuardSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,16 @@ _RULES: dict[tuple[str, str], _Rule] = {
     ("memory", "budget_mib"): _Rule(kind=float, low=0.001, high=1e6, words="a number of MiB from 0.001 to 1000000"),
     ("gate", "max_drop"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1 (0.03 is 3 points)"),
     ("gate", "significance"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1"),
+    ("guard", "checkpoint_s"): _Rule(kind=float, low=1.0, high=86_400, words="a number of seconds from 1 to 86400"),
+    ("guard", "hot_c"): _Rule(kind=float, low=0.0, high=150.0, words="degrees Celsius from 0 to 150"),
+    ("guard", "cool_c"): _Rule(kind=float, low=0.0, high=150.0, words="degrees Celsius from 0 to 150"),
+    ("guard", "reserve_mib"): _Rule(kind=int, low=0, high=1_000_000, words="a whole number of MiB from 0 to 1000000"),
 }
 
 
 def settings_text(settings: Settings) -> str:
     """The file that `init` writes."""
-    memory, gate = settings.memory, settings.gate
+    memory, gate, guard = settings.memory, settings.gate, settings.guard
     return (
         "# What you may change in this store. A key that is left out has its default.\n"
         "\n[memory]\n"
@@ -53,6 +58,11 @@ def settings_text(settings: Settings) -> str:
         "\n[gate]\n"
         f"max_drop = {float(gate.max_drop)!r}  # how much accuracy on old classes a new version may lose, 0 to 1\n"
         f"significance = {float(gate.significance)!r}  # p of the one-sided McNemar test, below it the loss counts\n"
+        "\n[guard]\n"
+        f"checkpoint_s = {float(guard.checkpoint_s)!r}  # seconds of learning that a power cut may cost\n"
+        f"hot_c = {float(guard.hot_c)!r}  # degrees Celsius from which learning waits\n"
+        f"cool_c = {float(guard.cool_c)!r}  # degrees Celsius at which it goes on\n"
+        f"reserve_mib = {guard.reserve_mib}  # MiB of memory that stay available to others\n"
     )
 
 
@@ -68,11 +78,20 @@ def read_settings(root: Path) -> Settings:
         tables = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
-    memory, gate = _table(tables, "memory"), _table(tables, "gate")
+    known = list(dict.fromkeys(table for table, _ in _RULES))
     for name in tables:
-        if name not in ("memory", "gate"):
-            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected [memory] or [gate]. Remove it.")
-    return Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate))
+        if name not in known:
+            raise BadSettings(
+                f"{SETTINGS_FILE}: [{name}] is unknown, expected one of: {', '.join(f'[{table}]' for table in known)}. Remove it."
+            )
+    memory, gate, guard = (_table(tables, name) for name in known)
+    settings = Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate), guard=GuardSettings(**guard))
+    if settings.guard.cool_c > settings.guard.hot_c:
+        raise BadSettings(
+            f"{SETTINGS_FILE}: [guard] cool_c = {settings.guard.cool_c:g} is above hot_c = {settings.guard.hot_c:g}. "
+            "Learning would wait for ever; lower cool_c."
+        )
+    return settings
 
 
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:

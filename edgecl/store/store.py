@@ -1,6 +1,7 @@
 """One store: reading its versions, committing a new one, moving its two pointers."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from edgecl.adapter import Adapter
 from edgecl.architecture import Architecture
 from edgecl.errors import BadInput, StoreBusy, StoreDamaged, UsageError
+from edgecl.layout import deployment_shapes
 from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
 from edgecl.merge import Coefficients, merge
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
@@ -26,6 +28,7 @@ from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
 from edgecl.store.pointers import pointer_target, read_pointer
 from edgecl.store.reading import TENSOR_LIMIT, file_sha256, parse_json, place, read_bytes, read_json
 from edgecl.store.settings import Settings, read_settings
+from edgecl.store.space import require_space
 from edgecl.store.state import STATE_FILE, read_state, state_bytes
 from edgecl.store.versions import (
     HEAD_FILE,
@@ -268,6 +271,13 @@ class Store:
 
     # Changes
 
+    def version_bytes(self, capacity: int) -> int:
+        """Room that a version with so many rows takes on the disk, its canary estimated."""
+        architecture = self.facts.architecture
+        canary = 16 * 3 * architecture.image_size**2
+        weights = sum(4 * math.prod(shape) for shape in deployment_shapes(architecture, capacity).values())
+        return weights + 2 * capacity * (architecture.width + 1) + canary
+
     def next_number(self) -> int:
         """The number that the next commit gives; certain only under the learning lock."""
         taken = [number for folder in ("versions", "exports") for number in self._folder_numbers(folder)]
@@ -296,6 +306,7 @@ class Store:
             weights = weights_bytes(self.merged_state(draft.recipe), weight, bias, self.facts.architecture)
             number = self.next_number()
             files = version_files(draft, weight, bias, weights)
+            require_space(self.root, sum(map(len, files.values())), f"writing version {number}")
             manifest = build_manifest(draft, number, files)
             created = datetime.now(timezone.utc).isoformat(timespec="seconds")
             ordered = {**files, RUN_FILE: run_bytes(draft.run, created), MANIFEST_FILE: manifest_bytes(manifest)}
@@ -348,6 +359,7 @@ class Store:
         path, expected = self.folder(number) / WEIGHTS_FILE, manifest.files[WEIGHTS_FILE]
         if path.is_file() and file_sha256(path) == expected.sha256:
             return False
+        require_space(self.root, expected.bytes, f"building the weights of version {number} again")
         with self.learning_lock():
             weight, bias = self.head(number)
             data = weights_bytes(self.merged_state(manifest.recipe), weight, bias, self.facts.architecture)

@@ -7,6 +7,8 @@ from pathlib import Path
 from edgecl.errors import EdgeclError
 from edgecl.layout import deployment_shapes, tensor_offsets
 from edgecl.manifest import Manifest
+from edgecl.store.checkpoints import CHECKPOINT_FILE, read_checkpoint
+from edgecl.store.checkpoints import REMEDY as CHECKPOINT_REMEDY
 from edgecl.store.content import adapter_folder, load_adapter, picture_path
 from edgecl.store.creating import BASE_FILE, FOLDERS
 from edgecl.store.exports import check_exports
@@ -55,6 +57,7 @@ def _top(store: Store, deep: bool) -> Iterator[Finding]:
     yield from attempt(STATE_FILE, store.state, LEAST_STATE)
     if deep and not _is_hand_written(store):
         yield from check_spelling(store.root, store.root / STATE_FILE, LEAST_STATE)
+    yield from attempt(CHECKPOINT_FILE, lambda: read_checkpoint(store.root), CHECKPOINT_REMEDY, damage=False)
     for name in FOLDERS:
         if not (store.root / name).is_dir():
             yield Finding(path=name, problem="the folder is missing", remedy=f"If it is not in a copy of the store: mkdir {name}")

@@ -42,7 +42,7 @@ def test_what_is_left_out_has_its_default(store: Store) -> None:
         ("[memory]\nbudget = 1", r"\[memory\] budget is unknown, expected one of: per_class, budget_mib"),
         ("[gate]\nmax_drop = 3", r"\[gate\] max_drop = 3, expected a number from 0 to 1 \(0.03 is 3 points\)"),
         ("[gate]\nsignificance = inf", r"\[gate\] significance = inf, expected a number from 0 to 1"),
-        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected \[memory\] or \[gate\]"),
+        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected one of: \[memory\], \[gate\], \[guard\]"),
         ("memory = 5", r"memory = 5 stands where the table \[memory\] belongs"),
         ("[memory\n", "is not TOML: "),
         ("a = 1\na = 2", "is not TOML: "),
