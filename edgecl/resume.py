@@ -43,7 +43,12 @@ def start(store: Store, guard: Guard) -> Start:
         guard.record(f"an interrupted learn cannot be continued, so this one begins from the start ({error})")
         remove_checkpoint(store.root)
         checkpoint = None
-    if checkpoint is None or not _is_possible(store, checkpoint):
+    if checkpoint is None:
+        return fresh(store)
+    if not _is_possible(store, checkpoint):
+        guard.record(
+            f"the learn that was interrupted started from version {checkpoint.parent}; this one begins from the start, from {store.current}"
+        )
         return fresh(store)
     return Start(checkpoint.parent, checkpoint.number, checkpoint)
 

@@ -142,7 +142,18 @@ def test_what_happened_meanwhile_counts(store: Store, task: Path) -> None:
     said: list[str] = []
     result = teach(store, task, settings=SETTINGS, guard=Guard(say=said.append))
     assert (result.version, store.manifest(5).parent, store.current) == (5, 4, 5)
-    assert said == []  # the interrupted one was of version 3, so there is nothing to choose from
+    assert said == ["another learn was interrupted after 4 steps; this one begins from the start, and that one is given up"]
+
+
+def test_an_older_parent_is_no_start(store: Store, task: Path) -> None:
+    """Two changes later the checkpoint is of the past; that is said, too."""
+    interrupt(store, task, 4)
+    rename(store, "red", "rot")
+    rename(store, "rot", "rouge")
+    said: list[str] = []
+    result = teach(store, task, settings=SETTINGS, guard=Guard(say=said.append))
+    assert (result.version, store.manifest(6).parent) == (6, 5)
+    assert said == ["the learn that was interrupted started from version 3; this one begins from the start, from 5"]
 
 
 def test_a_damaged_checkpoint_is_said_and_left(store: Store, undisturbed: Store, task: Path) -> None:
