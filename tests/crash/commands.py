@@ -9,7 +9,7 @@ from edgecl.cli import main
 from edgecl.forget import forget_task
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.store import Store
-from tests.crash.explore import Command
+from tests.crash.explore import Command, CommandFailed
 from tests.store.builders import create
 from tests.teaching import draw_task, new_store, teach
 
@@ -20,7 +20,7 @@ def cli(line: str) -> Command:
     def run(place: Path) -> None:
         code = main([*line.replace("{}", str(place)).split(), "--store", str(place / "model")])
         if code != 0:
-            raise RuntimeError(f"{line} ended with {code}")
+            raise CommandFailed(f"`edgecl {line}` ended with {code}")
 
     return run
 
@@ -77,7 +77,7 @@ def prepare(place: Path) -> Path:
     teach(store, draw_task(place / "third", "black", count=6))
     store.mark_good(3)
     (store.folder(0) / "weights.safetensors").unlink()
-    draw_task(place / "more", "violet", count=6)
+    draw_task(place / "more", "violet", count=4)
     for name in ("first", "second", "third"):
         shutil.rmtree(place / name)
     return place
