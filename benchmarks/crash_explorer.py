@@ -1,6 +1,6 @@
 """Cuts the power after every file operation of every command that changes a store, in every way that a disk allows.
 
-    PYTHONPATH=.:export python benchmarks/crash_explorer.py [--only NAME] [--no-removal]
+    PYTHONPATH=.:export python benchmarks/crash_explorer.py [--only NAME] [--part explore|removal|both]
 
 First every command, then every pair of a command that is killed and one that is run after it. A state is one combination of the names
 and contents that were not fsynced; each different store among them is opened, verified deeply, and compared with before and after. Then
@@ -28,7 +28,7 @@ def main() -> int:
     """Explore, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="one command; writes no results")
-    parser.add_argument("--no-removal", action="store_true", help="leave out the second part")
+    parser.add_argument("--part", choices=["explore", "removal", "both"], default="both")
     arguments = parser.parse_args()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
@@ -36,16 +36,28 @@ def main() -> int:
         template = prepare(base / "template")
         names = [arguments.only] if arguments.only else list(COMMANDS)
         recordings = {name: _alone(name, template, base) for name in names}
-        rows, found = _explore(recordings, base)
-        if not arguments.only:
-            pairs = _pairs(recordings, base)
-            more, worse = _explore(pairs, base)
-            rows, found = rows + _summed(more), found + worse
-            _write("crash_explorer.csv", ["command", "recordings", "operations", "cuts", "states", "stores", "failures"], rows)
-            recordings |= pairs
-        print(f"states explored: {sum(int(str(row[4])) for row in rows)}, failures: {found}", flush=True)
-        redundant = 0 if arguments.no_removal else _removals(recordings, base, write=not arguments.only)
-    return 1 if found or redundant else 0
+        pairs = {} if arguments.only else _pairs(recordings, base)
+        failures = redundant = 0
+        if arguments.part != "removal":
+            failures = _exploration(recordings, pairs, base, write=not arguments.only)
+        if arguments.part != "explore":
+            redundant = _removals({**recordings, **pairs}, base, write=not arguments.only)
+    return 1 if failures or redundant else 0
+
+
+def _exploration(recordings: dict[str, Recording], pairs: dict[str, Recording], base: Path, *, write: bool) -> int:
+    """Every state of every recording; returns how many are not as they should be."""
+    rows, found = _explore(recordings, base)
+    more, worse = _explore(pairs, base)
+    rows += _summed(more)
+    if write:
+        _write("crash_explorer.csv", ["command", "recordings", "operations", "cuts", "states", "stores", "failures"], rows)
+    figures = [sum(int(str(row[column])) for row in rows) for column in (3, 4, 5)]
+    print(
+        f"power cuts: {figures[0]}, states explored: {figures[1]}, different stores opened: {figures[2]}, failures: {found + worse}",
+        flush=True,
+    )
+    return found + worse
 
 
 def _alone(name: str, template: Path, base: Path) -> Recording:

@@ -23,7 +23,7 @@ def require_space(place: Path, needed_bytes: int, doing: str) -> None:
     free, needed = disk.f_bavail * disk.f_frsize, needed_bytes + SPARE_BYTES
     if free < needed:
         raise NoSpace(
-            f"{doing} needs {_mib(needed)} on the disk of {place.name}, but {_mib(free)} are free. Nothing was changed. "
+            f"{doing} needs {_mib(needed)} on the disk of {there}, but {_mib(free)} are free. Nothing was changed. "
             "Free some space, for example with: edgecl gc"
         )
 
