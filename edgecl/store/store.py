@@ -315,7 +315,10 @@ class Store:
             return manifest
 
     def _appear(self, number: int, fresh: Path) -> None:
-        """Move the finished folder into place, and record its number as given away."""
+        """Move the finished folder into place, durably, and record its number as given away.
+
+        The record needs no fsync of its own: until the next change of the store's folder makes it durable, the folder itself tells.
+        """
         with self.pointer_lock():
             state = self.state()
             state["next_version"] = max(state["next_version"], number + 1)
@@ -324,7 +327,6 @@ class Store:
                 move_folder(fresh, self.root / "versions" / version_folder(number))
                 self._sync("versions")
                 put()
-                self._sync(".")
 
     def settle(self) -> None:
         """Make pointers and numbers durable that a killed command may have left visible only; call it before anything is removed.

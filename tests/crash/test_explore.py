@@ -66,7 +66,7 @@ def test_every_pair_survives_a_power_cut_after_a_kill(pair: Pair, template: Path
     ("kind", "asked_by", "reason"),
     [
         ("sync", "folder_aside", "is missing"),  # names in the folder of the version
-        ("sync", "_appear", "state.json is not as it was"),  # the number
+        ("sync", "_appear", "is missing"),  # its own name
         ("sync", "keep_pictures", "is missing"),  # names of pictures
         ("rename", "keep_adapters", "is missing"),
         ("rename", "_appear", "state.json is not as it was"),
