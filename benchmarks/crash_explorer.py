@@ -21,7 +21,7 @@ from tests.crash.commands import AFTERWARDS, COMMANDS, PAIRS, fresh, prepare
 from tests.crash.explore import CommandFailed, Count, Recording, faults, kills, place_in_code, record, without
 
 RESULTS = Path(__file__).parent / "results"
-MOST_KILLS = 24  # of one pair, spread evenly
+KILLS = 12  # of one pair, at least, spread evenly
 
 
 def main() -> int:
@@ -72,7 +72,7 @@ def _pairs(recordings: dict[str, Recording], base: Path) -> dict[str, Recording]
     found = {}
     for pair in PAIRS:
         moments = kills(recordings[pair.killed])
-        for at in moments[:: -(-len(moments) // MOST_KILLS)]:
+        for at in moments[:: max(1, len(moments) // KILLS)]:
             try:
                 found[f"{pair.killed} | {pair.then} @{at}"] = record(
                     AFTERWARDS[pair.then], base / "place", killed=recordings[pair.killed], at=at
@@ -116,8 +116,8 @@ def _removals(recordings: dict[str, Recording], base: Path, *, write: bool) -> i
                     users.append(name)
     rows: list[list[object]] = []
     for (kind, line), users in sorted(lines.items()):
-        # Short recordings first; one that fails is enough.
-        for name in sorted(users, key=lambda user: (len(recordings[user].ops), user)):
+        # One that fails is enough: commands alone first, then pairs, short ones before long ones.
+        for name in sorted(users, key=lambda user: ("purge" in user, "@" in user, len(recordings[user].ops), user)):
             changed = without(recordings[name], lambda op, kind=kind, line=line: (op.kind, place_in_code(op)) == (kind, line))  # type: ignore[misc]
             fault = next(faults(changed, base / "scratch", last_first=True), None)
             if fault is not None:
