@@ -1,4 +1,4 @@
-"""Runs learn and export on a real tmpfs at 50 levels of free space each, from nothing to more than enough.
+"""Runs learn, export and apply on a real tmpfs at 50 levels of free space each, from nothing to more than enough.
 
     sudo PYTHONPATH=.:export python benchmarks/full_disk.py [--levels 50] [--out results/full_disk.csv]
 
@@ -22,6 +22,7 @@ from tests.crash.full_disk import needed, run_with, unchecked
 COMMANDS = {
     "learn": "learn --task {}/more --epochs 1 --threads 1",
     "export": "export --onnx",
+    "apply": "apply {}/task.edgecl",
 }
 
 

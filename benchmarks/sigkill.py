@@ -1,10 +1,10 @@
-"""Kills learn, rollback, forget and gc with SIGKILL, each time in front of another operation, and lets the next command judge.
+"""Kills learn, rollback, forget, apply and gc with SIGKILL, each time in front of another operation, and lets the next command judge.
 
     PYTHONPATH=.:export python benchmarks/sigkill.py [--kills 200] [--committing 50] [--seed 0] [--out results/sigkill.csv]
 
 The moments are drawn uniformly over all operations of the commands (changes of files, steps of training); further ones are drawn inside
 the commit sequence until there are enough. After each kill the store is opened and verified deeply, no version may be lost, and the same
-command, given again, must end in the undisturbed store byte for byte (learn, rollback, gc) or serve the same model (forget).
+command, given again, must end in the undisturbed store byte for byte (learn, rollback, gc) or serve the same model (forget, apply).
 Exit code 1 when one of that fails.
 """
 

@@ -7,6 +7,7 @@ Any tool that reads PEFT reads the folder; edgecl itself does not depend on PEFT
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from edgecl.errors import StoreDamaged
+from edgecl.tensors import parsed_tensors
+from edgecl.typed import strict_json
 
 PREFIX = "base_model.model."
+LARGEST_ALPHA = 1e6
 CONFIG_FILE, TENSOR_FILE = "adapter_config.json", "adapter_model.safetensors"
+
+_TENSOR = re.compile(re.escape(PREFIX) + r"blocks\.[0-9]{1,4}\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))\.lora_[AB]\.weight")
 
 
 @dataclass(frozen=True)
@@ -85,17 +90,34 @@ def read_adapter(folder: Path) -> Adapter:
         StoreDamaged: a file is missing, is not what PEFT writes, or A and B do not fit each other.
     """
     try:
-        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        tensors = load((folder / TENSOR_FILE).read_bytes())
-        rank, alpha = int(config["r"]), float(config["lora_alpha"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        return parse_adapter({name: (folder / name).read_bytes() for name in (CONFIG_FILE, TENSOR_FILE)})
+    except (OSError, ValueError) as error:
         raise StoreDamaged(f"the adapter {folder.name[:12]} cannot be read ({error}). Run: edgecl verify --deep") from error
+
+
+def parse_adapter(files: Mapping[str, bytes]) -> Adapter:
+    """The adapter that the two files of a PEFT LoRA folder hold.
+
+    Raises:
+        ValueError: they are not what PEFT writes, or A and B do not fit each other.
+    """
+    config = strict_json(files[CONFIG_FILE])
+    rank: Any = config.get("r")
+    alpha: Any = config.get("lora_alpha")
+    if type(rank) is not int or type(alpha) not in (int, float) or rank < 1 or not 0 < alpha <= LARGEST_ALPHA:
+        raise ValueError(f"r is {str(rank)[:40]} and lora_alpha is {str(alpha)[:40]}, expected a rank from 1 and a scale above 0")
+    tensors = parsed_tensors(files[TENSOR_FILE])
+    strangers = [name for name, value in tensors.items() if _TENSOR.fullmatch(name) is None or value.ndim != 2]
+    if strangers:
+        raise ValueError(f"{strangers[0][:80]!r} is no A or B of a Linear layer")
     a = {_target(name): value for name, value in tensors.items() if name.endswith(".lora_A.weight")}
     b = {_target(name): value for name, value in tensors.items() if name.endswith(".lora_B.weight")}
     if set(a) != set(b) or any(a[t].shape[0] != rank or b[t].shape[1] != rank for t in a):
-        raise StoreDamaged(f"the adapter {folder.name[:12]} does not hold matching A and B of rank {rank}. Run: edgecl verify --deep")
+        raise ValueError(f"it does not hold matching A and B of rank {rank}")
+    if any(value.dtype != np.float16 or not np.isfinite(value).all() for value in tensors.values()):
+        raise ValueError("its tensors are not finite float16")
     ordered = sorted(a, key=_forward_order)
-    return Adapter(rank, alpha, {t: a[t] for t in ordered}, {t: b[t] for t in ordered})
+    return Adapter(rank, float(alpha), {t: a[t] for t in ordered}, {t: b[t] for t in ordered})
 
 
 def _target(name: str) -> str:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecl.errors import BadInput
+from edgecl.typed import typed
 
+LARGEST_COUNT = 65536  # of pixels, features or blocks: above it a file lies
 TARGETS_PER_BLOCK = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
 
@@ -58,15 +60,19 @@ class Architecture:
         """Read what `to_json` wrote.
 
         Raises:
-            BadInput: a field is missing or unknown.
+            BadInput: a field is missing, unknown or of another type, or the numbers are those of no ViT.
         """
-        expected = {field.name for field in dataclasses.fields(cls)}
-        if set(fields) != expected:
-            odd = sorted(set(fields) ^ expected)
-            raise BadInput(f"the architecture's fields differ from what this edgecl knows: {odd}. The store may come from a newer edgecl.")
-        values = dict(fields)
-        values["mean"], values["std"] = tuple(fields["mean"]), tuple(fields["std"])
-        return cls(**values)
+        try:
+            read = typed(cls, dict(fields), "architecture")
+        except ValueError as error:
+            raise BadInput(
+                f"the architecture's fields differ from what this edgecl knows ({error}). The store may come from a newer edgecl."
+            ) from error
+        counts = (read.image_size, read.patch_size, read.width, read.depth, read.heads, read.mlp_width)
+        whole = all(1 <= count <= LARGEST_COUNT for count in counts)
+        if not whole or read.image_size % read.patch_size or read.width % read.heads or not 0 < read.crop_pct <= 1:
+            raise BadInput(f"an architecture of {counts} and crop_pct {read.crop_pct} is that of no ViT. Restore edgecl.json from a copy.")
+        return read
 
     def key(self) -> str:
         """16 hex digits that change when, and only when, a field changes; engines are named after it."""

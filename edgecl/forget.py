@@ -4,29 +4,23 @@ A task's vector leaves the recipe, its pictures leave the memory, and classes th
 certified unlearning: later adapters were learned beside what is forgotten here.
 """
 
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecl.calibrate import fit_unknown
-from edgecl.canary import colour_fields, spread
 from edgecl.errors import UsageError
-from edgecl.head import Head, beside_fixed_rows, empty_head, make_head
+from edgecl.head import Head, beside_fixed_rows, make_head
 from edgecl.manifest import ClassEntry, KeptPicture, Manifest, Recipe
-from edgecl.preprocess import decode, geometry_of, to_input
-from edgecl.runtime.base import Predictor
-from edgecl.runtime.selftest import CANARY_FILE, write_canary
+from edgecl.preprocess import geometry_of
+from edgecl.runtime.selftest import CANARY_FILE
 from edgecl.search import fit_calibrated
 from edgecl.serve import serve
+from edgecl.sight import MakePredictor, Sight, canary_of, features_of, prepared
 from edgecl.store import Draft, Store
-from edgecl.store.versions import GRAPH_FILE, WEIGHTS_FILE, weights_bytes
-
-MakePredictor = Callable[[], Predictor]
+from edgecl.store.versions import GRAPH_FILE
 
 
 @dataclass(frozen=True)
@@ -83,10 +77,11 @@ def forget_class(store: Store, name: str, *, make_predictor: MakePredictor, run:
             raise UsageError(f"version {parent.number} has no class {name!r}; it has {', '.join(names[:20])}. See them with: edgecl show")
         classes = tuple(entry for entry in parent.classes if entry.id != gone.id)
         memory = tuple(picture for picture in store.memory(parent.number) if picture.class_id != gone.id)
-        seen = _look(store, parent, parent.recipe, classes, memory, make_predictor)
+        sight, features = _look(store, parent, parent.recipe, classes, memory, make_predictor)
         head = Head(*store.head(parent.number))
-        draft = _draft(parent, seen, task=None, recipe=parent.recipe, classes=classes, memory=memory, head=head)
-        draft = replace(draft, graph=_graph(store, parent))
+        draft = _draft(parent, sight, features, task=None, recipe=parent.recipe, classes=classes, memory=memory, head=head)
+        statistics = store.statistics(parent.number)
+        draft = replace(draft, graph=_graph(store, parent), statistics=statistics and statistics.only(entry.id for entry in classes))
         return _commit(store, parent, replace(draft, run=dict(run or {})), make_predictor, None)
 
 
@@ -136,6 +131,7 @@ def _restored(store: Store, parent: Manifest, ancestor: Manifest, task: str) -> 
         graph=(folder / GRAPH_FILE).read_bytes(),
         canary=(folder / CANARY_FILE).read_bytes(),
         run={},
+        statistics=store.statistics(ancestor.number),
     )
 
 
@@ -156,21 +152,10 @@ def _version_before(store: Store, parent: Manifest, task: str) -> int | None:
     number: int | None = parent.number
     while number is not None and number in numbers:
         manifest = store.manifest(number)
-        if manifest.operation == "learn" and manifest.task == task:
+        if manifest.operation in ("learn", "apply") and manifest.task == task:
             return manifest.parent if manifest.parent in numbers else None
         number = manifest.parent
     return None
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The remaining memory as a recipe's model sees it. Order: replay, holdout."""
-
-    inputs: NDArray[np.uint8]  # [n, s, s, 3]
-    features: NDArray[np.float32]  # [n, d]
-    rows: NDArray[np.intp]  # [n]
-    fit: NDArray[np.intp]  # indices of replay
-    judge: NDArray[np.intp]  # indices of holdout
 
 
 def _look(
@@ -180,27 +165,10 @@ def _look(
     classes: Sequence[ClassEntry],
     memory: Sequence[KeptPicture],
     make_predictor: MakePredictor,
-) -> _Seen:
-    """Put the memory through the parent's graph with the recipe's weights; without any picture, colour fields that belong to no class."""
-    geometry = geometry_of(store.facts.architecture)
-    rows_of = {entry.id: entry.row for entry in classes}
-    ordered = sorted(memory, key=lambda picture: picture.role == "holdout")
-    inputs = np.stack([to_input(decode(store.picture(p.hash)), geometry) for p in ordered]) if ordered else colour_fields(geometry.size)
-    with tempfile.TemporaryDirectory(dir=store.root / "tmp") as scratch:
-        folder = Path(scratch)
-        empty = empty_head(parent.capacity, store.facts.architecture.width)
-        shutil.copyfile(store.folder(parent.number) / GRAPH_FILE, folder / GRAPH_FILE)
-        weights = weights_bytes(store.merged_state(recipe), empty.weight, empty.bias, store.facts.architecture)
-        (folder / WEIGHTS_FILE).write_bytes(weights)
-        predictor = make_predictor()
-        try:
-            predictor.load(folder)
-            _, features = predictor.infer(inputs)
-        finally:
-            predictor.close()
-    replay = sum(picture.role == "replay" for picture in ordered)
-    rows = np.array([rows_of[picture.class_id] for picture in ordered], dtype=np.intp)
-    return _Seen(inputs, features, rows, np.arange(replay), np.arange(replay, len(ordered)))
+) -> tuple[Sight, NDArray[np.float32]]:
+    """The memory, and its features under the recipe."""
+    sight = prepared(memory, store.picture, {entry.id: entry.row for entry in classes}, geometry_of(store.facts.architecture))
+    return sight, features_of(store, parent.number, store.merged_state(recipe), sight.inputs, make_predictor)
 
 
 def _refitted(
@@ -213,24 +181,25 @@ def _refitted(
     make_predictor: MakePredictor,
 ) -> Draft:
     """A head for the remaining classes, from the memory as the remaining recipe sees it; classes without a picture keep their row."""
-    seen = _look(store, parent, recipe, classes, memory, make_predictor)
+    sight, features = _look(store, parent, recipe, classes, memory, make_predictor)
     old = Head(*store.head(parent.number))
-    pictured = set(seen.rows[seen.fit].tolist())
+    pictured = set(sight.rows[sight.fit].tolist())
     fixed = np.array([entry.row for entry in classes if entry.row not in pictured], dtype=np.intp)
     head, temperature = old, parent.temperature
     if pictured:
-        head, temperature = fit_calibrated(seen.features, seen.rows, fit=seen.fit, judge=seen.judge, capacity=parent.capacity)
+        head, temperature = fit_calibrated(features, sight.rows, fit=sight.fit, judge=sight.judge, capacity=parent.capacity)
         if len(fixed):
-            head = beside_fixed_rows(head, old, fixed, seen.features[seen.fit], seen.rows[seen.fit])
+            head = beside_fixed_rows(head, old, fixed, features[sight.fit], sight.rows[sight.fit])
     used = sorted(entry.row for entry in classes)
-    thresholds = fit_unknown(head.logits(seen.features[seen.judge]), used)
-    draft = _draft(parent, seen, task=task, recipe=recipe, classes=classes, memory=memory, head=head)
+    thresholds = fit_unknown(head.logits(features[sight.judge]), used)
+    draft = _draft(parent, sight, features, task=task, recipe=recipe, classes=classes, memory=memory, head=head)
     return replace(draft, graph=_graph(store, parent), temperature=temperature, thresholds=thresholds)
 
 
 def _draft(
     parent: Manifest,
-    seen: _Seen,
+    sight: Sight,
+    features: NDArray[np.float32],
     *,
     task: str | None,
     recipe: Recipe,
@@ -241,10 +210,8 @@ def _draft(
     """A version like the parent but for what is handed in; the canary is made of remaining pictures alone."""
     used = np.array([entry.row for entry in classes], dtype=np.intp)
     kept = make_head(head.weight[used], head.bias[used], used, capacity=parent.capacity, centred=False)
-    held = seen.judge.tolist()
-    picked = _spread_over(seen, held) if len(seen.rows) else list(range(len(seen.inputs)))
-    canary = write_canary(seen.inputs[picked], kept.logits(seen.features[picked]), seen.features[picked])
-    right = kept.logits(seen.features[held]).argmax(axis=1) == seen.rows[held] if held else np.array([])
+    held = sight.judge.tolist()
+    right = kept.logits(features[held]).argmax(axis=1) == sight.rows[held] if held else np.array([])
     return Draft(
         parent=parent.number,
         operation="forget",
@@ -263,15 +230,9 @@ def _draft(
         new_pictures={},
         new_adapters={},
         graph=b"",
-        canary=canary,
+        canary=canary_of(sight, features, kept),
         run={},
     )
-
-
-def _spread_over(seen: _Seen, held: Sequence[int]) -> list[int]:
-    """Canary pictures: held-out ones before replayed ones, one per class before any second."""
-    preferred = [*held, *seen.fit.tolist()]
-    return [preferred[i] for i in spread([int(seen.rows[i]) for i in preferred])]
 
 
 def _graph(store: Store, parent: Manifest) -> bytes:

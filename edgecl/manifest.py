@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgecl.errors import BadInput, StoreDamaged
+from edgecl.typed import typed
 
 VERSION_FORMAT = "edgecl.version/1"
 MEMORY_FORMAT = "edgecl.memory/1"
 BACKGROUND = "_background"
 FREE_LABEL = "-"
+LARGEST_CAPACITY = 65536  # rows; far above any head that a board can hold
 
 Role = Literal["replay", "holdout"]
-Operation = Literal["init", "learn", "forget", "rename", "grow"]
+Operation = Literal["init", "learn", "forget", "rename", "grow", "apply"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,11 @@ class KeptPicture:
     source: str  # sha256 of the file that the user brought
     phash: str  # 16 hex digits, perceptual hash of the picture as the user brought it
     bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Index:
+    pictures: tuple[KeptPicture, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,21 +148,40 @@ def manifest_from_json(fields: Mapping[str, Any]) -> Manifest:
             f"a manifest has the format {fields.get('format')!r}, but this edgecl reads {VERSION_FORMAT!r}. A newer edgecl may have written it."
         )
     try:
-        values = {name: value for name, value in fields.items() if name != "format"}
-        values["classes"] = tuple(ClassEntry(**{**entry, "tasks": tuple(entry["tasks"])}) for entry in fields["classes"])
-        steps = tuple(RecipeStep(**step) for step in fields["recipe"]["steps"])
-        values["recipe"] = Recipe(method=fields["recipe"]["method"], steps=steps)
-        values["thresholds"] = Thresholds(**fields["thresholds"])
-        values["files"] = {name: FileEntry(**entry) for name, entry in fields["files"].items()}
-        manifest = Manifest(**values)
+        manifest = typed(Manifest, {name: value for name, value in fields.items() if name != "format"}, "manifest")
         intact = manifest.sealed().deterministic == manifest.deterministic
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise StoreDamaged(f"a manifest cannot be read ({error!r}). Run: edgecl verify") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreDamaged(f"a manifest cannot be read ({error}). Run: edgecl verify") from error
     if not intact:
         raise StoreDamaged(
             f"the manifest of version {manifest.number} was changed: its hash does not match its content. Run: edgecl verify"
         )
+    problems = class_problems(manifest.classes, capacity=manifest.capacity, next_row=manifest.next_row)
+    if problems or manifest.number < 0 or not (manifest.parent is None or 0 <= manifest.parent < manifest.number):
+        said = "; ".join(problems) or f"version {manifest.number} cannot have the parent {manifest.parent}"
+        raise StoreDamaged(f"a manifest contradicts itself ({said}). Run: edgecl verify")
     return manifest
+
+
+def class_problems(classes: Sequence[ClassEntry], *, capacity: int, next_row: int) -> list[str]:
+    """What keeps `classes` from being the classes of one head, in words; empty when nothing does."""
+    if not 8 <= capacity <= LARGEST_CAPACITY or capacity % 8:
+        return [f"capacity {capacity} is not a multiple of 8 up to {LARGEST_CAPACITY}"]
+    rows, ids, names = ([getattr(entry, kind) for entry in classes] for kind in ("row", "id", "name"))
+    problems = [f"{name!r} is no class name" for name in names if not _is_normal(name)]
+    if any(not 0 <= row < next_row for row in rows) or not 0 <= next_row <= capacity:
+        problems.append(f"rows {sorted(rows)[:8]} do not lie below next_row {next_row} <= capacity {capacity}")
+    for kind, values in (("row", rows), ("id", ids), ("name", [name.casefold() for name in names])):
+        if len(set(values)) != len(values):
+            problems.append(f"two classes share one {kind}")
+    return problems
+
+
+def _is_normal(name: str) -> bool:
+    try:
+        return normal_name(name) == name
+    except BadInput:
+        return False
 
 
 def memory_to_json(pictures: Sequence[KeptPicture]) -> dict[str, Any]:
@@ -172,9 +198,9 @@ def memory_from_json(fields: Mapping[str, Any]) -> tuple[KeptPicture, ...]:
     if fields.get("format") != MEMORY_FORMAT:
         raise StoreDamaged(f"a memory index has the format {fields.get('format')!r}, but this edgecl reads {MEMORY_FORMAT!r}.")
     try:
-        return tuple(KeptPicture(**entry) for entry in fields["pictures"])
-    except (KeyError, TypeError) as error:
-        raise StoreDamaged(f"a memory index cannot be read ({error!r}). Run: edgecl verify") from error
+        return typed(_Index, {name: value for name, value in fields.items() if name != "format"}, "memory index").pictures
+    except ValueError as error:
+        raise StoreDamaged(f"a memory index cannot be read ({error}). Run: edgecl verify") from error
 
 
 def labels_text(classes: Sequence[ClassEntry], capacity: int) -> str:

@@ -85,6 +85,8 @@ def draft_of(
         new_adapters={step.adapter: files},
         graph=write_graph(store.facts.architecture, parent.capacity),
         canary=_canary(store, recipe_state=_merged(store, parent, outcome), lesson=lesson, head=outcome.head),
+        # Where some class has no picture, `learn` leaves the backbone alone, so that what is known of it stays true.
+        statistics=store.statistics(parent.number) if lesson.pictureless else None,
         run={**run_record(), **run, "settings": asdict(settings), "pictures": _counts(lesson), "rejected": _rejected(lesson)},
     )
 

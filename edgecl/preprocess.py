@@ -26,6 +26,8 @@ from edgecl.settings import PIXEL_LIMIT
 Rgb = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+FILE_LIMIT = 256 * 2**20  # bytes of one picture file; an uncompressed picture of the pixel limit has 192 million
+MOST_SCANS = 100  # of a JPEG; progressive ones have about ten, and each costs a pass over every pixel
 NARROWEST = 100  # how many times longer than wide a picture may be; beyond it a resize alone would fill the memory of a board
 TELLING = 10  # bits of each kind that a perceptual hash needs; 2,640 photos of shop shelves had 13 or more
 
@@ -34,6 +36,7 @@ DAMAGE = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError),
     *(OverflowError, ZeroDivisionError, AssertionError, MemoryError, struct.error, zlib.error),
 )
+JPEG_SCAN = b"\xff\xda"  # within the picture's own data 0xff is always followed by 0
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF....WEBP", b"BM")
 FOREIGN = {b"GIF8": "GIF", b"II\\*\0": "TIFF", b"MM\0\\*": "TIFF", b"....ftyp(hei|mif|msf)": "HEIC", b"....ftypavi": "AVIF", b"%PDF": "PDF"}
 
@@ -75,6 +78,8 @@ def decode(source: bytes | Path, *, pixel_limit: int = PIXEL_LIMIT) -> Rgb:
     data = source if isinstance(source, bytes) else read_file(source)
     if not data:
         raise UnreadablePicture("empty")
+    if data.startswith(BEGINNINGS[0]) and data.count(JPEG_SCAN) > MOST_SCANS:
+        raise UnreadablePicture(f"damaged: a JPEG in {data.count(JPEG_SCAN)} scans, at most {MOST_SCANS} are read")
     with _quiet:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -92,16 +97,19 @@ def read_file(path: Path) -> bytes:
     """A picture file's bytes; only the first of a file that is no picture, for that may be a video of any length.
 
     Raises:
-        UnreadablePicture: missing, a folder, a pipe or a device, or not readable.
+        UnreadablePicture: missing, a folder, a pipe or a device, too large, or not readable.
     """
     try:
         if path.exists() and not path.is_file():
             raise UnreadablePicture("not a file")  # reading a pipe may never end
         with path.open("rb") as file:
             start = file.read(16)
-            return start + file.read() if _begins(start, BEGINNINGS) else start
+            data = start + file.read(FILE_LIMIT) if _begins(start, BEGINNINGS) else start
     except OSError as error:
         raise UnreadablePicture(f"cannot be read ({error.strerror})") from None
+    if len(data) > FILE_LIMIT:
+        raise UnreadablePicture(f"over the file limit: more than {FILE_LIMIT / 2**20:.0f} MiB")
+    return data
 
 
 def _begins(data: bytes, beginnings: Iterable[bytes]) -> bool:

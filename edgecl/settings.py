@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 DEFAULT_CAPACITY = 128  # rows of the head
 PIXEL_LIMIT = 64_000_000  # pixels of one picture; above it a file is refused before it is decoded
+KEY_PREFIX = "ed25519:"  # before the 64 hex digits of a public key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,13 @@ class GateSettings:
 
     max_drop: float = 0.03  # of pooled old-class holdout accuracy, 0..1
     significance: float = 0.05  # p of the one-sided McNemar test
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleSettings:
+    """Whose bundles a store applies."""
+
+    trusted_keys: tuple[str, ...] = ()  # public keys, ed25519:<64 hex digits>; empty: bundles need no signature
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,12 @@ ROOT = Path(__file__).parents[1]
 
 # A file may import its own rung and those above it in this list. A name is a module or a whole package of edgecl; `edgecl` is the root.
 LADDER = (
-    "edgecl errors settings architecture manifest",
-    "preprocess device merge head lora layout adapter sensors economy",
+    "edgecl errors settings architecture manifest typed tensors",
+    "preprocess device merge head lora layout adapter gaussians sensors economy",
     "pictures split backbone memory store runtime",
-    # The learner's own parts stand on its rung: start, begin, lesson, augment, training, search, outcome, canary, serve, guard, resume.
-    "learner start begin lesson augment training search outcome canary serve guard resume gate calibrate evaluate forget report bundle web demo",
+    # The learner's own parts stand on its rung: start, begin, lesson, augment, training, search, outcome, canary, serve, sight, guard, resume.
+    "learner start begin lesson augment training search outcome canary serve sight guard resume "
+    "gate calibrate evaluate forget report bundle web demo",
     "edgecl_export",
     "cli __main__",
 )
@@ -27,6 +28,7 @@ FENCED = {
     "tensorrt": "edgecl.runtime edgecl_export",
     "typer": "edgecl.cli",
     "rich": "edgecl.cli",
+    "cryptography": "edgecl.bundle",
 }
 RUNGS = {name: rung for rung, names in enumerate(LADDER) for name in names.split()}
 

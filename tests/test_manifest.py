@@ -30,20 +30,26 @@ from edgecl.manifest import (
     pretty_json,
 )
 
-NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=12)
 HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
 PARTS = st.floats(0, 1)
-CLASSES = st.builds(ClassEntry, id=NAMES, row=st.integers(0, 15), name=NAMES, tasks=st.lists(NAMES, max_size=2).map(tuple))
+CLASSES = st.builds(
+    ClassEntry,
+    id=NAMES,
+    row=st.integers(0, 15),
+    name=st.text("aéß日_. ", min_size=1, max_size=12).map(str.strip).filter(bool),
+    tasks=st.lists(NAMES, max_size=2).map(tuple),
+)
 STEPS = st.builds(RecipeStep, task=NAMES, adapter=HASHES, coefficients=st.dictionaries(NAMES, PARTS, max_size=2))
 MANIFESTS = st.builds(
     Manifest,
-    number=st.integers(0, 999),
-    parent=st.none() | st.integers(0, 999),
+    number=st.integers(500, 999),
+    parent=st.none() | st.integers(0, 499),
     operation=st.sampled_from(["init", "learn", "forget", "rename", "grow"]),
     task=st.none() | NAMES,
     capacity=st.just(16),
-    next_row=st.integers(0, 16),
-    classes=st.lists(CLASSES, max_size=3).map(tuple),
+    next_row=st.just(16),
+    classes=st.lists(CLASSES, max_size=3, unique_by=(lambda c: c.id, lambda c: c.row, lambda c: c.name.casefold())).map(tuple),
     recipe=st.builds(Recipe, steps=st.lists(STEPS, max_size=2).map(tuple)),
     thresholds=st.builds(Thresholds, parameters=st.dictionaries(NAMES, PARTS, max_size=2), unknown_above=PARTS),
     temperature=st.floats(0.1, 10),

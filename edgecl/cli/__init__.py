@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from edgecl.cli.apply import apply
 from edgecl.cli.demo import demo
 from edgecl.cli.evaluate import evaluate
 from edgecl.cli.export import export
@@ -15,9 +16,11 @@ from edgecl.cli.forget import forget
 from edgecl.cli.gc import gc
 from edgecl.cli.grow import grow
 from edgecl.cli.init import init
+from edgecl.cli.keygen import keygen
 from edgecl.cli.learn import learn
 from edgecl.cli.log import log
 from edgecl.cli.output import drop_the_rest_of_stdout, escape_what_cannot_be_printed, note
+from edgecl.cli.pack import pack
 from edgecl.cli.promote import promote
 from edgecl.cli.rename import rename
 from edgecl.cli.rollback import rollback
@@ -28,11 +31,19 @@ from edgecl.cli.verify import verify
 from edgecl.errors import EdgeclError, Interrupted, MissingExtra, NoSpace
 
 # Which extra brings what a command may fail to import.
-EXTRAS = {"cv2": "camera", "onnx": "learn", "onnxruntime": "run", "timm": "learn", "torch": "learn", "torchvision": "learn"}
+EXTRAS = {
+    "cryptography": "sign",
+    "cv2": "camera",
+    "onnx": "learn",
+    "onnxruntime": "run",
+    "timm": "learn",
+    "torch": "learn",
+    "torchvision": "learn",
+}
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, demo,
+    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, pack, apply, keygen, demo,
 )  # fmt: skip
 
 # Plain help: a box drawn by rich would cost more time than everything else that `--help` does.

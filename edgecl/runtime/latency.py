@@ -9,7 +9,8 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,19 @@ class LatencyReport:
             self._path.unlink(missing_ok=True)
         except OSError:
             return
+
+
+@contextmanager
+def telling(store: Path, budget_ms: float | None) -> Iterator[Callable[[float], None]]:
+    """During the body the app that serves `store` tells its latencies by calling what it is given; without a budget that does nothing."""
+    if budget_ms is None:
+        yield lambda latency_ms: None
+        return
+    report = LatencyReport(latency_file(store), budget_ms)
+    try:
+        yield report
+    finally:
+        report.close()
 
 
 def read_latency(path: Path, store: Path, clock: Callable[[], float] = time.monotonic) -> AppLatency | None:

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from edgecl.errors import StoreDamaged
 from edgecl.layout import FREE_BIAS
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.decide import softmax
+from edgecl.tensors import parsed_tensors
 
 Array = NDArray[Any]
 Precision = Literal["fp32", "fp16"]
@@ -95,8 +95,8 @@ def widened_canary(content: bytes, capacity: int) -> bytes:
 
 def _parsed(content: bytes, name: str) -> Canary:
     try:
-        arrays = load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
+        arrays = parsed_tensors(content)
+    except ValueError as error:
         raise StoreDamaged(f"the canary {name} cannot be read ({error}). Run: edgecl verify --deep") from error
     fault = _fault(arrays)
     if fault:

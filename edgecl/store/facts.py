@@ -1,6 +1,7 @@
 """`edgecl.json`: what never changes in a store."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,29 @@ from edgecl.manifest import FileEntry
 from edgecl.settings import AdapterShape
 from edgecl.store.formats import sealed
 from edgecl.store.reading import read_json
+from edgecl.typed import typed
 
 FACTS_FILE = "edgecl.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Base:
+    sha256: str
+    bytes: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fields:
+    """The file, field by field."""
+
+    format: str
+    backbone: str
+    image_size: int
+    capacity: int
+    adapter: AdapterShape
+    base: _Base
+    architecture: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +66,23 @@ def read_facts(root: Path) -> Facts:
     Raises:
         StoreDamaged: it is missing, of another format, or does not hold the facts.
     """
-    fields = read_json(root / FACTS_FILE, "store")
+    return facts_from_json(read_json(root / FACTS_FILE, "store"))
+
+
+def facts_from_json(fields: Mapping[str, Any]) -> Facts:
+    """The facts in a JSON object of the newest format, without its seal.
+
+    Raises:
+        StoreDamaged: a field is missing, unknown or of another type.
+    """
     try:
-        base = dict(fields["base"])
-        source = base.pop("source")
+        read = typed(_Fields, dict(fields), FACTS_FILE)
         return Facts(
-            architecture=Architecture.from_json(fields["architecture"]),
-            base=FileEntry(**base),
-            source=source,
-            capacity=int(fields["capacity"]),
-            adapter=AdapterShape(**fields["adapter"]),
+            architecture=Architecture.from_json(read.architecture),
+            base=FileEntry(sha256=read.base.sha256, bytes=read.base.bytes),
+            source=read.base.source,
+            capacity=read.capacity,
+            adapter=read.adapter,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, BadInput) as error:
+    except (ValueError, BadInput) as error:
         raise StoreDamaged(f"{FACTS_FILE} cannot be understood ({error}). Restore it from a copy of the store.") from error

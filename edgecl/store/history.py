@@ -170,6 +170,7 @@ def successor(store: Store, parent: int, operation: Operation, **changes: Any) -
         "graph": store.file(parent, GRAPH_FILE),
         "canary": store.file(parent, CANARY_FILE),
         "run": {},
+        "statistics": store.statistics(parent),
     }
     return Draft(parent=parent, operation=operation, **{**taken, **changes})
 

@@ -3,6 +3,7 @@
 Lock files are never deleted: a process that waits on a deleted file would lock nothing.
 """
 
+import errno
 import fcntl
 import os
 import sys
@@ -31,7 +32,13 @@ def exclusive(path: Path, *, wait_s: float) -> Iterator[None]:
         BadInput: the file may not be opened, or the file system has no locks.
     """
     with os_errors(f"opening {path.name}"):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # A lock file that is a link would have its target emptied and written over.
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+                raise StoreDamaged(f"{path.name} is a link or no file, which edgecl never makes. Delete it; it is made anew.") from error
+            raise
     try:
         _acquire(descriptor, path, wait_s)
         _sign(descriptor)

@@ -1,12 +1,14 @@
 """`settings.toml`: what a person may edit in a store."""
 
+import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import GateSettings, GuardSettings, MemorySettings
+from edgecl.settings import KEY_PREFIX, BundleSettings, GateSettings, GuardSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
 
 if sys.version_info >= (3, 11):
@@ -23,6 +25,7 @@ class Settings:
 
     memory: MemorySettings = field(default_factory=MemorySettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    bundles: BundleSettings = field(default_factory=BundleSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
 
 
@@ -45,11 +48,12 @@ _RULES: dict[tuple[str, str], _Rule] = {
     ("guard", "cool_c"): _Rule(kind=float, low=0.0, high=150.0, words="degrees Celsius from 0 to 150"),
     ("guard", "reserve_mib"): _Rule(kind=int, low=0, high=1_000_000, words="a whole number of MiB from 0 to 1000000"),
 }
+_KEY = re.compile(f"{KEY_PREFIX}[0-9a-f]{{64}}")
 
 
 def settings_text(settings: Settings) -> str:
     """The file that `init` writes."""
-    memory, gate, guard = settings.memory, settings.gate, settings.guard
+    memory, gate, guard, keys = settings.memory, settings.gate, settings.guard, settings.bundles.trusted_keys
     return (
         "# What you may change in this store. A key that is left out has its default.\n"
         "\n[memory]\n"
@@ -63,6 +67,8 @@ def settings_text(settings: Settings) -> str:
         f"hot_c = {float(guard.hot_c)!r}  # degrees Celsius from which learning waits\n"
         f"cool_c = {float(guard.cool_c)!r}  # degrees Celsius at which it goes on\n"
         f"reserve_mib = {guard.reserve_mib}  # MiB of memory that stay available to others\n"
+        "\n[bundles]\n"
+        f"trusted_keys = {json.dumps(list(keys))}  # public keys (edgecl keygen); with one here, apply takes signed bundles only\n"
     )
 
 
@@ -78,14 +84,19 @@ def read_settings(root: Path) -> Settings:
         tables = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
-    known = list(dict.fromkeys(table for table, _ in _RULES))
+    known = [*dict.fromkeys(table for table, _ in _RULES), "bundles"]
     for name in tables:
         if name not in known:
             raise BadSettings(
                 f"{SETTINGS_FILE}: [{name}] is unknown, expected one of: {', '.join(f'[{table}]' for table in known)}. Remove it."
             )
-    memory, gate, guard = (_table(tables, name) for name in known)
-    settings = Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate), guard=GuardSettings(**guard))
+    memory, gate, guard = (_checked_table(tables, name) for name in ("memory", "gate", "guard"))
+    settings = Settings(
+        memory=MemorySettings(**memory),
+        gate=GateSettings(**gate),
+        guard=GuardSettings(**guard),
+        bundles=_bundles(_table(tables, "bundles")),
+    )
     if settings.guard.cool_c > settings.guard.hot_c:
         raise BadSettings(
             f"{SETTINGS_FILE}: [guard] cool_c = {settings.guard.cool_c:g} is above hot_c = {settings.guard.hot_c:g}. "
@@ -94,11 +105,30 @@ def read_settings(root: Path) -> Settings:
     return settings
 
 
+def _checked_table(tables: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: _checked(name, key, value) for key, value in _table(tables, name).items()}
+
+
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise BadSettings(f"{SETTINGS_FILE}: {name} = {table!r} stands where the table [{name}] belongs. Correct the file.")
-    return {key: _checked(name, key, value) for key, value in table.items()}
+    return table
+
+
+def _bundles(table: dict[str, Any]) -> BundleSettings:
+    unknown = sorted(set(table) - {"trusted_keys"})
+    if unknown:
+        raise BadSettings(f"{SETTINGS_FILE}: [bundles] {unknown[0]} is unknown, expected trusted_keys. Remove it or correct its name.")
+    keys = table.get("trusted_keys", [])
+    for key in keys if isinstance(keys, list) else [keys]:
+        # A key that cannot be understood must not turn into "no key, so anything goes".
+        if not isinstance(keys, list) or not isinstance(key, str) or _KEY.fullmatch(key) is None:
+            raise BadSettings(
+                f'{SETTINGS_FILE}: [bundles] trusted_keys holds {key!r}, expected a list of texts such as "{KEY_PREFIX}<64 hex digits>", '
+                "which edgecl keygen prints. Correct the value."
+            )
+    return BundleSettings(trusted_keys=tuple(keys))
 
 
 def _checked(table: str, key: str, value: object) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgecl.adapter import Adapter
 from edgecl.architecture import Architecture
 from edgecl.errors import BadInput, StoreBusy, StoreDamaged, UsageError
+from edgecl.gaussians import Gaussians, parse_gaussians
 from edgecl.layout import deployment_shapes
 from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
 from edgecl.merge import Coefficients, merge
@@ -25,6 +26,7 @@ from edgecl.store.facts import FACTS_FILE, Facts, read_facts
 from edgecl.store.formats import migrated
 from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
+from edgecl.store.ownership import check_changeable
 from edgecl.store.pointers import pointer_target, read_pointer
 from edgecl.store.reading import TENSOR_LIMIT, file_sha256, parse_json, place, read_bytes, read_json
 from edgecl.store.settings import Settings, read_settings
@@ -35,6 +37,7 @@ from edgecl.store.versions import (
     MANIFEST_FILE,
     MEMORY_FILE,
     RUN_FILE,
+    STATISTICS_FILE,
     WEIGHTS_FILE,
     Draft,
     build_manifest,
@@ -192,6 +195,19 @@ class Store:
         where = f"{version_folder(number)}/{MEMORY_FILE}"
         return memory_from_json(migrated("memory", parse_json(self.file(number, MEMORY_FILE), where), where))
 
+    def statistics(self, number: int) -> Gaussians | None:
+        """What version `number` knows of classes that came without pictures; None where there is nothing.
+
+        Raises:
+            StoreDamaged: the file was changed or holds something else.
+        """
+        if STATISTICS_FILE not in self.manifest(number).files:
+            return None
+        try:
+            return parse_gaussians(self.file(number, STATISTICS_FILE), self.facts.architecture.width)
+        except ValueError as error:
+            raise StoreDamaged(f"{version_folder(number)}/{STATISTICS_FILE}: {error}. Restore it from a copy of the store.") from error
+
     def picture(self, hash: str) -> bytes:
         """The JPEG of a kept picture.
 
@@ -224,7 +240,9 @@ class Store:
 
         Raises:
             StoreBusy: someone else holds it.
+            BadInput: the store belongs to another user.
         """
+        check_changeable(self.root)
         with self._learning.held() as outermost:
             if outermost:
                 with self.pointer_lock():
@@ -246,7 +264,9 @@ class Store:
 
         Raises:
             StoreBusy: it was not free for ten seconds.
+            BadInput: the store belongs to another user.
         """
+        check_changeable(self.root)
         with exclusive(self.root / "pointer.lock", wait_s=POINTER_WAIT_S):
             yield
 

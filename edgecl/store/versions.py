@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecl.architecture import Architecture
+from edgecl.gaussians import Gaussians
 from edgecl.layout import FREE_BIAS, safetensors_bytes, to_deployment
 from edgecl.manifest import (
     ClassEntry,
@@ -30,6 +31,7 @@ Array = NDArray[Any]
 MANIFEST_FILE, RUN_FILE = "manifest.json", "run.json"
 GRAPH_FILE, WEIGHTS_FILE, HEAD_FILE = "model.onnx", "weights.safetensors", "head.safetensors"
 LABELS_FILE, MEMORY_FILE, CANARY_FILE = "labels.txt", "memory.json", "canary.safetensors"
+STATISTICS_FILE = "statistics.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Draft:
     graph: bytes  # model.onnx
     canary: bytes  # canary.safetensors
     run: Mapping[str, Any]  # JSON values for run.json: times, host, memory peak
+    statistics: Gaussians | None = None  # of classes that came without pictures, by this version's backbone
 
 
 def check_draft(draft: Draft, architecture: Architecture) -> None:
@@ -105,7 +108,7 @@ def weights_bytes(state: Mapping[str, Array], weight: NDArray[np.float16], bias:
 
 def version_files(draft: Draft, weight: NDArray[np.float16], bias: NDArray[np.float16], weights: bytes) -> dict[str, bytes]:
     """The deterministic files of a version, all but the manifest."""
-    return {
+    files = {
         GRAPH_FILE: draft.graph,
         WEIGHTS_FILE: weights,
         HEAD_FILE: head_bytes(weight, bias),
@@ -113,6 +116,7 @@ def version_files(draft: Draft, weight: NDArray[np.float16], bias: NDArray[np.fl
         MEMORY_FILE: pretty_json(memory_to_json(draft.memory)),
         CANARY_FILE: draft.canary,
     }
+    return files | ({STATISTICS_FILE: draft.statistics.to_bytes()} if draft.statistics is not None else {})
 
 
 def build_manifest(draft: Draft, number: int, files: Mapping[str, bytes]) -> Manifest:

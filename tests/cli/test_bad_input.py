@@ -22,6 +22,6 @@ def test_bad_input(row: Bad, place: Path) -> None:
 
 
 def test_the_table_is_large_and_has_no_row_twice() -> None:
-    """At least 40 kinds of bad input over pictures, folders, weights, arguments and stores, and five of the exit codes."""
+    """At least 40 kinds of bad input over pictures, folders, weights, arguments, stores and bundles, and six of the exit codes."""
     assert len({row.name for row in ROWS}) == len(ROWS) >= 40
-    assert {row.code for row in ROWS} == {2, 4, 5, 6, 8}
+    assert {row.code for row in ROWS} == {2, 3, 4, 5, 6, 8}

@@ -52,7 +52,8 @@ def task(folder: Path, **classes: int) -> None:
 
 
 def template(folder: Path) -> Path:
-    """`model` (version 0 is empty, version 1 knows red and green, capacity 8), tasks, and weights files; made once, then copied."""
+    """`model` (version 0 is empty, version 1 knows red and green, capacity 8), tasks, and `blue.edgecl`, what another board with a copy of
+    `model` learned from `more`, pictures included; made once, then copied."""
     folder.mkdir(parents=True)
     task(folder / "colours", red=0, green=1)
     task(folder / "more", blue=2)
@@ -68,6 +69,10 @@ def template(folder: Path) -> Path:
         make_predictor=OrtPredictor,
     )
     run_before("learn", "--task", str(folder / "colours"), "--epochs", "1")(folder)
+    other = Path(shutil.copytree(folder / "model", folder / "other/model", symlinks=True)).parent
+    run_before("learn", "--task", str(folder / "more"), "--epochs", "1")(other)
+    run_before("pack", "2", "--pictures", "-o", str(folder / "blue.edgecl"))(other)
+    shutil.rmtree(other)
     return folder
 
 
@@ -82,8 +87,10 @@ def fingerprint(root: Path) -> dict[str, str]:
     for path in sorted(root.rglob("*")) if root.is_dir() else []:
         if path.is_symlink():
             content = f"-> {os.readlink(path)}"
+        elif path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
-            content = "folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+            content = "folder" if path.is_dir() else "a pipe or a device"
         found[str(path.relative_to(root))] = content
     return found
 
@@ -181,12 +188,33 @@ def link(name: str, target: str) -> Make:
     return make
 
 
+def pipe(name: str) -> Make:
+    """A pipe that nobody writes to, in the place of whatever was there."""
+
+    def make(place: Path) -> None:
+        (place / name).unlink(missing_ok=True)
+        os.mkfifo(place / name)
+
+    return make
+
+
+def another_user() -> Make:
+    """The command is run by somebody who does not own the store, though every file may be written."""
+
+    def make(place: Path) -> object:
+        patch = mock.patch("os.geteuid", return_value=os.geteuid() + 1)
+        patch.start()
+        return patch.stop
+
+    return make
+
+
 def together(*makes: Make) -> Make:
     """Several things at once."""
 
-    def make_all(place: Path) -> None:
-        for make in makes:
-            make(place)
+    def make_all(place: Path) -> object:
+        undo = [undo for make in makes if callable(undo := make(place))]
+        return lambda: [step() for step in reversed(undo)]
 
     return make_all
 
@@ -268,3 +296,9 @@ def vit_tiny() -> dict[str, NDArray[Any]]:
 def one_tensor() -> bytes:
     """A whole safetensors file that is no backbone."""
     return save({"a": np.zeros(1, np.float32)})
+
+
+def lying(header: str, size: int) -> bytes:
+    """A safetensors file with this header and `size` bytes behind it."""
+    text = header.encode()
+    return len(text).to_bytes(8, "little") + text + bytes(size)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecl.bundle.pack import pack
 from edgecl.cli import main
 from edgecl.forget import forget_task
 from edgecl.runtime.ort import OrtPredictor
@@ -38,6 +39,7 @@ COMMANDS: Mapping[str, Command] = {
     "grow": cli("grow --capacity 24"),
     "forget": cli("forget t0001-first"),
     "forget --purge": cli("forget t0001-first --purge"),
+    "apply": cli("apply {}/task.edgecl"),
     "gc --keep": cli("gc --keep 1"),
     "export": cli("export --onnx"),
     "export --out": cli("export --onnx --out {}/a/b/c/d/out"),
@@ -61,12 +63,13 @@ PAIRS = (
     Pair("forget --purge", "gc --keep"),
     Pair("init", "init"),
     Pair("export", "export"),
+    Pair("apply", "apply"),
 )
 AFTERWARDS: Mapping[str, Command] = {**COMMANDS, "promote 5": cli("promote 5")}
 
 
 def prepare(place: Path) -> Path:
-    """A store in which every command has something to do, and a task `more`.
+    """A store in which every command has something to do, a task `more`, and a bundle `task.edgecl`.
 
     Versions: 0 empty, its weights dropped; 1 red, green; 2 blue, yellow; 3 forgot those two again, good; 4 black, current.
     """
@@ -78,9 +81,19 @@ def prepare(place: Path) -> Path:
     store.mark_good(3)
     (store.folder(0) / "weights.safetensors").unlink()
     draw_task(place / "more", "violet", count=4)
+    _pack(store, place)
     for name in ("first", "second", "third"):
         shutil.rmtree(place / name)
     return place
+
+
+def _pack(store: Store, place: Path) -> None:
+    """What another board with the same store has learned."""
+    other = Store.open(Path(shutil.copytree(store.root, place / "other", symlinks=True)))
+    teach(other, draw_task(place / "fourth", "grey", count=4))
+    pack(other, 5, place / "task.edgecl", make_predictor=OrtPredictor, pictures=True)
+    for name in ("other", "fourth"):
+        shutil.rmtree(place / name)
 
 
 def fresh(template: Path, place: Path, name: str) -> Path:

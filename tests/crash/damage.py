@@ -25,6 +25,7 @@ COMMANDS = (
     "promote 0",
     "rename red rot",
     "forget t0001-first",
+    "apply {}/task.edgecl",
     "gc --keep 1",
     "gc --dry-run",
     "export --onnx",

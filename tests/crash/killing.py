@@ -131,7 +131,7 @@ def _judge(name: str, place: Path, undisturbed: Undisturbed) -> str:
     lost = (set(old.numbers()) & set(new.numbers())) - set(store.numbers())
     if lost:
         return f"lost: versions {sorted(lost)}"
-    # A rollback or forget that has done its work must not be asked for again: it would go one step further, or find nothing.
+    # A rollback that has done its work must not be asked for again, for it would go one step further; forget would find nothing.
     if not (name in ("rollback", "forget") and store.current != old.current):
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -170,5 +170,6 @@ SAME: Mapping[str, Callable[[Store, Store], str]] = {
     "learn": same_bytes,
     "rollback": same_bytes,
     "forget": same_model,
+    "apply": same_model,
     "gc --keep": same_bytes,
 }

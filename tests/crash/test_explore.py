@@ -19,7 +19,7 @@ def recorded(name: str, template: Path, bench: Path) -> Recording:
         shutil.rmtree(place)
 
 
-@pytest.mark.parametrize("name", ["learn", "rollback", "forget", "gc --keep", "export"])
+@pytest.mark.parametrize("name", ["learn", "apply", "rollback", "forget", "gc --keep", "export"])
 def test_a_power_cut_leaves_the_old_store_or_the_new_one(name: str, template: Path, bench: Path) -> None:
     """After every operation and in every state that a disk allows: whole, old or new; and what was answered stays."""
     count = Count()

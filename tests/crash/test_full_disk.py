@@ -9,7 +9,7 @@ from edgecl.errors import NoSpace
 from edgecl.store.space import require_space
 from tests.crash.full_disk import run_with, small_disk, unchecked
 
-LEARN, EXPORT = "learn --task {}/more --epochs 1 --threads 1", "export --onnx"
+LEARN, EXPORT, APPLY = "learn --task {}/more --epochs 1 --threads 1", "export --onnx", "apply {}/task.edgecl"
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def test_a_full_disk_is_seen_before_the_work(command: str, template: Path, disk:
     assert "step" not in said
 
 
-@pytest.mark.parametrize("command", [LEARN, EXPORT])
+@pytest.mark.parametrize("command", [LEARN, EXPORT, APPLY])
 def test_a_disk_that_fills_up_in_the_middle_breaks_nothing(command: str, template: Path, disk: Path) -> None:
     """Exit code 7, the versions and the current one as they were, nothing in tmp/ that the next command does not remove."""
     assert check(template, command, 40_000, disk, looked=False) == 7
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [LEARN, EXPORT])
+@pytest.mark.parametrize("command", [LEARN, EXPORT, APPLY])
 def test_many_levels_of_a_full_disk(command: str, template: Path, disk: Path) -> None:
     """From nothing to enough."""
     codes = [check(template, command, level * 16_384, disk, looked=False) for level in range(16)]

@@ -153,8 +153,20 @@ def test_garbage_in_a_lock_file_is_no_error(tmp_path: Path) -> None:
     assert path.read_bytes() == b""
 
 
+def test_a_lock_that_is_a_link(tmp_path: Path) -> None:
+    """Locking through a link would empty its target, so the link is refused and the target stays as it was."""
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / "learn.lock").symlink_to("precious")
+    with pytest.raises(StoreDamaged, match=r"learn.lock is a link"), exclusive(tmp_path / "learn.lock", wait_s=0):
+        pass
+    assert (tmp_path / "precious").read_text() == "content"
+
+
 def test_a_lock_that_may_not_be_opened(tmp_path: Path) -> None:
     """A lock file that is a folder, or lies in none, ends in a sentence."""
     (tmp_path / "learn.lock").mkdir()
-    with pytest.raises((StoreDamaged, BadInput), match=r"opening learn.lock: Is a directory"), exclusive(tmp_path / "learn.lock", wait_s=0):
+    with (
+        pytest.raises((StoreDamaged, BadInput), match=r"learn.lock is a link or no file.*Delete it"),
+        exclusive(tmp_path / "learn.lock", wait_s=0),
+    ):
         pass

@@ -3,7 +3,7 @@
 import pytest
 
 from edgecl.errors import BadSettings, StoreDamaged
-from edgecl.settings import GateSettings, MemorySettings
+from edgecl.settings import BundleSettings, GateSettings, MemorySettings
 from edgecl.store import Settings, Store
 from edgecl.store.settings import settings_text
 
@@ -42,7 +42,12 @@ def test_what_is_left_out_has_its_default(store: Store) -> None:
         ("[memory]\nbudget = 1", r"\[memory\] budget is unknown, expected one of: per_class, budget_mib"),
         ("[gate]\nmax_drop = 3", r"\[gate\] max_drop = 3, expected a number from 0 to 1 \(0.03 is 3 points\)"),
         ("[gate]\nsignificance = inf", r"\[gate\] significance = inf, expected a number from 0 to 1"),
-        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected one of: \[memory\], \[gate\], \[guard\]"),
+        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected one of: \[memory\], \[gate\], \[guard\], \[bundles\]"),
+        ("[bundles]\ntrusted = []", r"\[bundles\] trusted is unknown, expected trusted_keys"),
+        ("[bundles]\ntrusted_keys = ''", r"\[bundles\] trusted_keys holds '', expected a list of texts such as \"ed25519:"),
+        ("[bundles]\ntrusted_keys = false", r"\[bundles\] trusted_keys holds False, expected a list"),
+        ("[bundles]\ntrusted_keys = ['ed25519:00']", r"\[bundles\] trusted_keys holds 'ed25519:00', expected a list"),
+        ("[bundles]\ntrusted_keys = [1]", r"\[bundles\] trusted_keys holds 1, expected a list"),
         ("memory = 5", r"memory = 5 stands where the table \[memory\] belongs"),
         ("[memory\n", "is not TOML: "),
         ("a = 1\na = 2", "is not TOML: "),
@@ -67,3 +72,10 @@ def test_a_missing_file_is_damage(store: Store) -> None:
     (store.root / "settings.toml").unlink()
     with pytest.raises(StoreDamaged, match=r"settings.toml is missing"):
         store.settings()
+
+
+def test_trusted_keys_survive_their_file(store: Store) -> None:
+    """What is written is read again."""
+    keys = (f"ed25519:{'0' * 64}", f"ed25519:{'f' * 64}")
+    write(store, settings_text(Settings(bundles=BundleSettings(trusted_keys=keys))))
+    assert store.settings().bundles.trusted_keys == keys

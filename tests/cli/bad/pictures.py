@@ -29,6 +29,13 @@ ROWS = (
         file("bad/cup/a.png", bomb()),
     ),
     Bad(
+        "a JPEG in 1,000 scans",
+        LEARN,
+        4,
+        "cup/a.jpg: damaged: a JPEG in 1000 scans | at most 100 are read | Bring jpg, png, webp or bmp files",
+        file("bad/cup/a.jpg", b"\xff\xd8\xff" + 1000 * b"\xff\xda\0\0"),
+    ),
+    Bad(
         "a GIF",
         LEARN,
         4,

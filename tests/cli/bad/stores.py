@@ -1,7 +1,7 @@
 """Stores whose files were changed, lost, or are held by somebody else."""
 
 from tests.cli.bad.row import Bad
-from tests.cli.workplace import cut, file, flipped, link, locked, removed, replaced
+from tests.cli.workplace import another_user, cut, file, flipped, link, locked, lying, pipe, removed, replaced, together
 
 LEARN = "learn --task more"
 
@@ -120,5 +120,93 @@ ROWS = (
         5,
         "the store 'model' | is being changed by another process | Try again",
         locked("model/learn.lock"),
+    ),
+    Bad(
+        "a store of another user",
+        LEARN,
+        4,
+        "the store 'model' belongs to | only its owner changes it | sudo -u",
+        another_user(),
+    ),
+    Bad(
+        "a pointer of another user's store",
+        "rollback",
+        4,
+        "the store 'model' belongs to | only its owner changes it | chown -R",
+        another_user(),
+    ),
+    Bad(
+        "a tmp that is somebody's photos",
+        LEARN,
+        6,
+        "tmp in the store 'model' | is a link to another place | link the store as a whole",
+        together(removed("model/tmp"), link("model/tmp", "../colours")),
+    ),
+    Bad(
+        "a lock that is somebody's file",
+        LEARN,
+        6,
+        "learn.lock | is a link or no file | Delete it",
+        link("model/learn.lock", "../colours/red/0.jpg"),
+    ),
+    Bad("facts that are a pipe", "log", 6, "model/edgecl.json | is no regular file | from a copy of the store", pipe("model/edgecl.json")),
+    Bad(
+        "facts that are nested deeply",
+        "log",
+        6,
+        "model/edgecl.json | nested too deeply | edgecl verify",
+        file("model/edgecl.json", '{"format": ' + "[" * 100_000 + "]" * 100_000 + "}"),
+    ),
+    Bad(
+        "a state with a number of 5,000 digits",
+        "log",
+        6,
+        "model/state.json | 4300 digits | Put this into state.json",
+        file("model/state.json", '{"format": "edgecl.state/1", "next_version": ' + "9" * 5000 + "}"),
+    ),
+    Bad(
+        "a manifest with a key twice",
+        "show",
+        6,
+        "000001/manifest.json | the key 'number' is there twice | edgecl verify",
+        replaced("model/versions/000001/manifest.json", '"number"', '"number": 1, "number"'),
+    ),
+    Bad(
+        "a manifest with a row of 10^30",
+        "show",
+        6,
+        "a manifest cannot be read | expected a whole number | edgecl verify",
+        replaced("model/versions/000001/manifest.json", '"row": 0', f'"row": {10**30}'),
+    ),
+    Bad(
+        "a manifest with a number that is a text",
+        "show",
+        6,
+        "manifest.number is '1' | expected a whole number | edgecl verify",
+        replaced("model/versions/000001/manifest.json", '"number": 1', '"number": "1"'),
+    ),
+    Bad(
+        "a backbone whose header is 2^63 bytes long",
+        LEARN,
+        6,
+        "model/base.safetensors | is not a safetensors file | edgecl verify --deep",
+        file("model/base.safetensors", b"\xff" * 7 + b"\x7f" + bytes(100)),
+    ),
+    Bad(
+        "a backbone whose tensors lie over each other",
+        LEARN,
+        6,
+        "model/base.safetensors | is not a safetensors file | edgecl verify --deep",
+        file(
+            "model/base.safetensors",
+            lying('{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}}', 24),
+        ),
+    ),
+    Bad(
+        "a backbone with a tensor of 2^62 values",
+        LEARN,
+        6,
+        "model/base.safetensors | is not a safetensors file | edgecl verify --deep",
+        file("model/base.safetensors", lying('{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,16]}}', 16)),
     ),
 )

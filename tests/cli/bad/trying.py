@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecl.cli import main
-from tests.cli.bad import arguments, pictures, stores, weights
+from tests.cli.bad import arguments, bundles, pictures, stores, weights
 from tests.cli.bad.row import Bad
 from tests.cli.workplace import fingerprint
 
-ROWS: tuple[Bad, ...] = (*pictures.ROWS, *weights.ROWS, *arguments.ROWS, *stores.ROWS)
+ROWS: tuple[Bad, ...] = (*pictures.ROWS, *weights.ROWS, *arguments.ROWS, *stores.ROWS, *bundles.ROWS)
 
 
 @dataclass(frozen=True)
