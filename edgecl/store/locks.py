@@ -110,7 +110,7 @@ def holder(path: Path) -> str:
         fields = read_json(path, "lock")
         return f"process {fields['pid']} ({fields['command']}, since {fields['since']})"
     except (EdgeclError, KeyError):
-        return "another process that has just begun"
+        return "another process, which does not say its name"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from edgecl.layout import deployment_shapes
 from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
 from edgecl.merge import Coefficients, merge
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
-from edgecl.store.atomic import folder_aside, move_folder, os_errors, ready, replace_all, sweep, sync_folder
+from edgecl.store.atomic import folder_aside, os_errors, ready, replace_all
 from edgecl.store.content import keep_adapters, keep_pictures, load_adapter, load_base, load_picture, parse_head, picture_path
 from edgecl.store.creating import BASE_FILE, empty_place, write_facts
 from edgecl.store.facts import FACTS_FILE, Facts, read_facts
@@ -27,7 +27,8 @@ from edgecl.store.formats import migrated
 from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
 from edgecl.store.ownership import check_changeable
-from edgecl.store.pointers import pointer_target, read_pointer
+from edgecl.store.pointers import read_pointer
+from edgecl.store.protocol import appear, point, settle, sweep_scratch
 from edgecl.store.reading import TENSOR_LIMIT, file_sha256, parse_json, place, read_bytes, read_json
 from edgecl.store.settings import Settings, read_settings
 from edgecl.store.space import require_space
@@ -232,6 +233,13 @@ class Store:
         """The backbone with the recipe merged in, timm names, float32."""
         return merge(self.base(), self.adapters(recipe))
 
+    def version_bytes(self, capacity: int) -> int:
+        """Room that a version with so many rows takes on the disk, its canary estimated."""
+        architecture = self.facts.architecture
+        canary = 16 * 3 * architecture.image_size**2
+        weights = sum(4 * math.prod(shape) for shape in deployment_shapes(architecture, capacity).values())
+        return weights + 2 * capacity * (architecture.width + 1) + canary
+
     # Locks
 
     @contextmanager
@@ -246,17 +254,8 @@ class Store:
         with self._learning.held() as outermost:
             if outermost:
                 with self.pointer_lock():
-                    self._sweep()
+                    sweep_scratch(self.root)
             yield
-
-    def _sweep(self) -> None:
-        tmp = self.root / "tmp"
-        if tmp.is_dir() and any(tmp.iterdir()):
-            # A killed gc may have moved something here, and a power cut would bring it back to where it was, without what is deleted now.
-            for folder in ("versions", "adapters", "exports"):
-                if (self.root / folder).is_dir():
-                    self._sync(folder)
-        sweep(tmp)
 
     @contextmanager
     def pointer_lock(self) -> Iterator[None]:
@@ -291,13 +290,6 @@ class Store:
 
     # Changes
 
-    def version_bytes(self, capacity: int) -> int:
-        """Room that a version with so many rows takes on the disk, its canary estimated."""
-        architecture = self.facts.architecture
-        canary = 16 * 3 * architecture.image_size**2
-        weights = sum(4 * math.prod(shape) for shape in deployment_shapes(architecture, capacity).values())
-        return weights + 2 * capacity * (architecture.width + 1) + canary
-
     def next_number(self) -> int:
         """The number that the next commit gives; certain only under the learning lock."""
         taken = [number for folder in ("versions", "exports") for number in self._folder_numbers(folder)]
@@ -330,38 +322,14 @@ class Store:
             manifest = build_manifest(draft, number, files)
             created = datetime.now(timezone.utc).isoformat(timespec="seconds")
             ordered = {**files, RUN_FILE: run_bytes(draft.run, created), MANIFEST_FILE: manifest_bytes(manifest)}
-            with folder_aside(version_folder(number), ordered, tmp=self.root / "tmp") as fresh:
-                self._appear(number, fresh)
+            with folder_aside(version_folder(number), ordered, tmp=self.root / "tmp") as fresh, self.pointer_lock():
+                appear(self.root, number, fresh, self.state())
             return manifest
 
-    def _appear(self, number: int, fresh: Path) -> None:
-        """Move the finished folder into place, durably, and record its number as given away.
-
-        The record needs no fsync of its own: until the next change of the store's folder makes it durable, the folder itself tells.
-        """
-        with self.pointer_lock():
-            state = self.state()
-            state["next_version"] = max(state["next_version"], number + 1)
-            # What there may be no room for is written before the version appears.
-            with ready({self.root / STATE_FILE: state_bytes(state)}, tmp=self.root / "tmp") as put:
-                move_folder(fresh, self.root / "versions" / version_folder(number))
-                self._sync("versions")
-                put()
-
     def settle(self) -> None:
-        """Make pointers and numbers durable that a killed command may have left visible only; call it before anything is removed.
-
-        A version's number is recorded after its folder appears, so a power cut in between leaves it to this.
-        """
+        """Make durable what a killed command may have left visible only; call it before anything is removed."""
         with self.pointer_lock():
-            state, following = self.state(), self.next_number()
-            if state["next_version"] < following:
-                replace_all({self.root / STATE_FILE: state_bytes({**state, "next_version": following})}, tmp=self.root / "tmp")
-            self._sync(".")
-
-    def _sync(self, folder: str) -> None:
-        with os_errors(f"making {folder} durable"):
-            sync_folder(self.root / folder)
+            settle(self.root, self.state(), self.next_number())
 
     def _keep_content(self, draft: Draft) -> None:
         keep_adapters(self.root, draft.new_adapters)
@@ -412,15 +380,8 @@ class Store:
                 raise StoreBusy(f"the weights of version {number} were dropped by gc at this moment. Try again.")
             state = self.state()
             state["promoted"] = sorted({*state["promoted"], number})
-            self._point(CURRENT, number, also={self.root / STATE_FILE: state_bytes(state)})
+            point(self.root, CURRENT, number, state)
             return True
-
-    def _point(self, name: str, number: int, *, also: Mapping[Path, bytes] | None = None) -> None:
-        """Move a pointer and replace `also` with it; the caller holds pointer.lock."""
-        # The version, or its weights, may be of a command that was killed before it could make the names durable.
-        self._sync("versions")
-        self._sync(f"versions/{version_folder(number)}")
-        replace_all({**(also or {}), self.root / name: pointer_target(number)}, tmp=self.root / "tmp")
 
     def _check_files(self, number: int) -> None:
         folder = self.folder(number)
@@ -431,7 +392,7 @@ class Store:
     def mark_good(self, number: int) -> None:
         """Point `good` at version `number`: the app's own engine passed its self-test and N frames."""
         with in_use(self.folder(number)), self.pointer_lock():
-            self._point(GOOD, number)
+            point(self.root, GOOD, number)
 
     def update_state(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
         """Replace `state.json` by what `change` makes of it, under pointer.lock: `change` must be quick and must not call the store."""

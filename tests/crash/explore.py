@@ -45,7 +45,7 @@ class Fault:
 
 
 # Functions that hand on what another one asked for.
-_PASSED_THROUGH = ("_sync", "settle", "remove", "_remove_unused")
+_PASSED_THROUGH = ("sync", "settle", "remove", "_remove_unused")
 
 
 def place_in_code(op: Op) -> str:

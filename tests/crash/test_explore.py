@@ -66,10 +66,10 @@ def test_every_pair_survives_a_power_cut_after_a_kill(pair: Pair, template: Path
     ("kind", "asked_by", "reason"),
     [
         ("sync", "folder_aside", "is missing"),  # names in the folder of the version
-        ("sync", "_appear", "is missing"),  # its own name
+        ("sync", "appear", "is missing"),  # its own name
         ("sync", "keep_pictures", "is missing"),  # names of pictures
         ("rename", "keep_adapters", "is missing"),
-        ("rename", "_appear", "state.json is not as it was"),
+        ("rename", "appear", "state.json is not as it was"),
     ],
 )
 def test_a_missing_step_is_found(kind: str, asked_by: str, reason: str, template: Path, bench: Path) -> None:
