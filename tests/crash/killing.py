@@ -157,11 +157,13 @@ def _counts(path: str) -> bool:
 
 
 def same_model(store: Store, new: Store) -> str:
-    """The current version serves the same weights and labels; its number may be a later one."""
+    """The current version serves the same weights and labels and keeps the same pictures; its number, and a task's, may be later ones."""
     assert store.current is not None
     assert new.current is not None
     here, there = store.manifest(store.current).files, new.manifest(new.current).files
-    different = [name for name in ("weights.safetensors", "labels.txt", "memory.json") if here[name] != there[name]]
+    different = [name for name in ("weights.safetensors", "labels.txt") if here[name] != there[name]]
+    kept = [[(p.hash, p.class_id, p.role) for p in which.memory(which.current or 0)] for which in (store, new)]
+    different += ["the kept pictures"] if kept[0] != kept[1] else []
     return f"different: {different[0]}" if different else ""
 
 
