@@ -7,8 +7,9 @@ The seed paper is Task Arithmetic with LoRA for Continual Learning (arXiv 2311.0
 current merged weights, its dense update is added, and every choice is made on pictures that were never trained on.
 """
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 
 from edgecl.backbone import build
 from edgecl.begin import Begun, begin
+from edgecl.device import Board, detect
 from edgecl.errors import EdgeclError, Interrupted
 from edgecl.gate import GateResult, judge
 from edgecl.guard import GO_ON, Guard
+from edgecl.hardware import Batch, batch_that_fits, choose_device
 from edgecl.head import Head, beside_fixed_rows, fit_head
 from edgecl.lesson import Lesson
 from edgecl.manifest import Manifest
@@ -32,9 +35,9 @@ from edgecl.runtime.eager import features_of, lower_tokens
 from edgecl.search import choose, fit_calibrated, search
 from edgecl.serve import serve
 from edgecl.settings import LearnSettings
-from edgecl.store import Store
+from edgecl.store import Facts, Store
 from edgecl.store.checkpoints import remove_checkpoint, write_checkpoint
-from edgecl.training import Example, is_out_of_memory, train_adapter
+from edgecl.training import Example, is_out_of_memory, mixed_precision, sees_gpu, train_adapter
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -93,6 +96,9 @@ def learn(
     guard.begin()
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    board = detect()
+    settings = replace(settings, device=_device(settings.device, board))
+    used = _used(settings, board)
 
     def watched(stage: str, done: int, total: int) -> None:
         progress(stage, done, total)
@@ -107,14 +113,16 @@ def learn(
             name=name or folder.resolve().name,
             settings=settings,
             max_drop=store.settings().gate.max_drop if max_drop is None else max_drop,
-            made_by=_of_torch(),
+            made_by={"torch": torch.__version__, **used},
             guard=guard,
             progress=watched,
         )
+        fitting = _fitting(begun.settings, store.facts, board)
+        changed = {"batch_changed": fitting.warning} if fitting.warning else {}
         manifest = finished(store, begun.checkpoint)
         if manifest is None:
-            outcome = _study(store, begun, guard, watched)
-            run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib()}
+            outcome = _study(store, begun, fitting.pictures, guard, watched)
+            run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed}
             manifest = store.commit(draft_of(store, begun.parent, begun.lesson, outcome, begun.settings, write_graph, run))
         gate = GateResult.from_json(manifest.checks["gate"])
         state = _serve(store, manifest, make_predictor, stage or not gate.passed)
@@ -127,7 +135,7 @@ def learn(
         coefficient=manifest.recipe.steps[-1].coefficients["*"],
         accuracy=manifest.checks["accuracy"],
         rejected=tuple((r.path, r.reason) for r in begun.lesson.rejected),
-        warnings=begun.lesson.warnings,
+        warnings=(*begun.lesson.warnings, *changed.values()),
         gate=gate,
         seconds=begun.seconds(guard),
         peak_memory_mib=peak_memory_mib(),
@@ -148,28 +156,23 @@ def _serve(store: Store, manifest: Manifest, make_predictor: Callable[[], Predic
     return state
 
 
-def _of_torch() -> dict[str, Any]:
-    """What of torch the numbers depend on."""
-    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
-def _study(store: Store, begun: Begun, guard: Guard, progress: Progress) -> Outcome:
+def _study(store: Store, begun: Begun, at_once: int, guard: Guard, progress: Progress) -> Outcome:
     """Everything that takes minutes, or a sentence where the memory does not suffice for it."""
     try:
-        return _train_and_judge(store, begun, guard, progress)
+        return _train_and_judge(store, begun, at_once, guard, progress)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise Interrupted(f"stopped: the memory is full. End other programs. What was learned so far is kept. {GO_ON}") from error
 
 
-def _train_and_judge(store: Store, begun: Begun, guard: Guard, progress: Progress) -> Outcome:
+def _train_and_judge(store: Store, begun: Begun, at_once: int, guard: Guard, progress: Progress) -> Outcome:
     """Train, search, refit and judge."""
     architecture, shape, capacity = store.facts.architecture, store.facts.adapter, begun.parent.capacity
     lesson, settings = begun.lesson, begun.settings
     state = store.merged_state(begun.parent.recipe)
     rows, fit, judging = lesson.rows(), lesson.fit_indices(), lesson.judge_indices()
-    vit = build(architecture, state)
+    vit = build(architecture, state, settings.device)
     inputs = [sample.input for sample in lesson.samples]
     tokens = lower_tokens(vit, inputs, shape.first_block, progress=lambda done, total: progress("looking at pictures", done, total))
     before = features_of(vit, tokens, shape.first_block)
@@ -185,6 +188,7 @@ def _train_and_judge(store: Store, begun: Begun, guard: Guard, progress: Progres
         shape=shape,
         settings=settings,
         progress=lambda done, total: progress("training", done, total),
+        at_once=at_once,
         guard=guard,
         start=begun.position(),
         keep=lambda position: write_checkpoint(store.root, begun.at(position, guard)),
@@ -195,7 +199,7 @@ def _train_and_judge(store: Store, begun: Begun, guard: Guard, progress: Progres
     def features_at(coefficient: float) -> Array:
         if coefficient not in seen:
             guard.check()
-            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]))
+            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]), settings.device)
             seen[coefficient] = features_of(merged, tokens, shape.first_block)
         return seen[coefficient]
 
@@ -211,6 +215,41 @@ def _train_and_judge(store: Store, begun: Begun, guard: Guard, progress: Progres
         head = beside_fixed_rows(head, old, fixed, features[fit], rows[fit])
     gate = _judge(lesson, old.logits(before), head.logits(features), begun.max_drop, store.settings().gate.significance)
     return Outcome(adapter, trials, coefficient, features, head, temperature, gate)
+
+
+def _device(wanted: str, board: Board) -> str:
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return choose_device(wanted, board, sees_gpu=sees_gpu(), hidden=hidden)
+
+
+def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> Batch:
+    """How many pictures of a batch the free memory holds at a time."""
+    free_mib = board.memory.available_mib if board.memory is not None else None
+    if settings.device == "cuda":
+        # A Jetson's GPU has no memory of its own: what Linux would give and what CUDA would give are the same, and the smaller one is true.
+        on_gpu_mib = torch.cuda.mem_get_info()[0] // 2**20
+        free_mib = min(on_gpu_mib, free_mib) if free_mib is not None and board.profile.kind == "jetson" else on_gpu_mib
+    return batch_that_fits(
+        facts.architecture,
+        first_block=facts.adapter.first_block,
+        wanted=settings.batch,
+        free_mib=free_mib,
+        reserve_mib=board.profile.memory_reserve_mib,
+    )
+
+
+def _used(settings: LearnSettings, board: Board) -> dict[str, Any]:
+    """What `run.json` says of the hardware."""
+    device = torch.device(settings.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else board.profile.title
+    mixed = mixed_precision(device)
+    return {
+        "device": device.type,
+        "hardware": name,
+        "profile": board.profile.name,
+        "training_type": "float32" if mixed is None else str(mixed).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _examples(lesson: Lesson, used: Array) -> list[Example]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edgecl.device import read_memory, read_temperatures
+
 _PLAUSIBLE_C = (-40.0, 130.0)  # switched-off zones read -256 or 0 K
 
 
@@ -44,29 +46,19 @@ class BoardSensors:
         self._root, self.app = root, app
 
     def available_bytes(self) -> int | None:
-        """MemAvailable of /proc/meminfo."""
-        for line in _text(self._root / "proc" / "meminfo").splitlines():
-            name, _, rest = line.partition(":")
-            number = rest.split()[:1]
-            if name == "MemAvailable" and number and number[0].isdecimal():
-                return int(number[0]) * 1024
-        return None
+        """MemAvailable of /proc/meminfo, to the MiB."""
+        memory = read_memory(self._root)
+        return None if memory is None else memory.available_mib * 2**20
 
     def temperature_c(self) -> float | None:
-        """The highest of /sys/class/thermal/thermal_zone*/temp, which holds thousandths of a degree.
+        """Of the hottest thermal zone.
 
-        Zones of the power management chip are left out: Jetsons report a constant 100 degrees there.
+        Zones of the power management chip are left out: Jetsons report a constant 100 degrees there. So is what is switched off.
         """
-        found = []
-        zones = self._root / "sys" / "class" / "thermal"
-        for zone in sorted(zones.glob("thermal_zone*")):
-            try:
-                degrees = int(_text(zone / "temp").strip()) / 1000
-            except ValueError:
-                continue
-            if "pmic" not in _text(zone / "type").lower() and _PLAUSIBLE_C[0] < degrees < _PLAUSIBLE_C[1] and degrees != 0:
-                found.append(degrees)
-        return max(found, default=None)
+        zones = read_temperatures(self._root).items()
+        return max(
+            (c for name, c in zones if "pmic" not in name.lower() and _PLAUSIBLE_C[0] < c < _PLAUSIBLE_C[1] and c != 0), default=None
+        )
 
 
 class FakeSensors:
@@ -86,12 +78,3 @@ class FakeSensors:
     def app(self) -> AppLatency | None:
         """As told."""
         return self.latency
-
-
-def _text(path: Path) -> str:
-    """The content of one of the kernel's files; empty where there is none, or it cannot be read now."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read(65536)
-    except OSError:
-        return ""

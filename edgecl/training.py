@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from edgecl.guard import GO_ON, Guard
 from edgecl.settings import AdapterShape, LearnSettings
 
 Array = NDArray[Any]
+_GradScaler: Any = getattr(torch.amp, "GradScaler", None) or torch.cuda.amp.GradScaler  # its place before torch 2.3
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def train_adapter(
     shape: AdapterShape,
     settings: LearnSettings,
     progress: Callable[[int, int], None],
+    at_once: int | None = None,
     guard: Guard | None = None,
     start: Position | None = None,
     keep: Callable[[Position], None] = lambda position: None,
@@ -61,6 +64,7 @@ def train_adapter(
     Args:
         head_weight, head_bias: where the training head `[k, d]`, `[k]` starts from.
         progress: called with (steps done, steps in all).
+        at_once: pictures of a batch that the memory holds together; None: the whole batch.
         guard: asked between two steps.
         start: where an interrupted training of the same examples and settings stood.
         keep: told the position when a checkpoint is due, and at the end.
@@ -70,7 +74,7 @@ def train_adapter(
     """
     guard = guard or Guard()
     trained = _Trained.attached(vit, linear_targets(architecture, shape.first_block), head_weight, head_bias, shape, settings)
-    economy, first = Economy(at_once=settings.batch, train_from=shape.first_block), 0
+    economy, first = Economy(at_once=min(at_once or settings.batch, settings.batch), train_from=shape.first_block), 0
 
     def save(steps: int, economy: Economy) -> None:
         keep(Position(steps, economy, trained.tensors()))
@@ -118,16 +122,18 @@ class _Trained:
     head: nn.Linear
     optimiser: torch.optim.AdamW
     settings: LearnSettings
+    mixed: torch.dtype | None  # what is multiplied in, None for float32
+    scaler: Any = None  # fp16 has few exponents: gradients are scaled up on their way back
 
     @classmethod
     def attached(
         cls, vit: Vit, targets: Sequence[str], head_weight: Array, head_bias: Array, shape: AdapterShape, settings: LearnSettings
     ) -> "_Trained":
         layers = lora.attach(vit.model, targets, rank=shape.rank, alpha=shape.alpha, seed=settings.seed)
-        head = _linear(head_weight, head_bias)
+        head, mixed = _linear(head_weight, head_bias).to(vit.device), mixed_precision(vit.device)
         parameters = [*(p for layer in layers.values() for p in (layer.a, layer.b)), *head.parameters()]
         optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        return cls(vit, layers, head, optimiser, settings)
+        return cls(vit, layers, head, optimiser, settings, mixed, _GradScaler() if mixed is torch.float16 else None)
 
     def gradients(self, pictures: Sequence[Array], targets: Sequence[int], economy: Economy) -> bool:
         """Of the mean loss over the batch, added up from parts of `economy.at_once` pictures; returns False when the memory is full."""
@@ -136,8 +142,10 @@ class _Trained:
         try:
             for start in range(0, len(pictures), economy.at_once):
                 part = slice(start, start + economy.at_once)
-                loss = _loss(self.vit, self.head, pictures[part], targets[part], economy.train_from, self.settings.label_smoothing)
-                (loss * (len(targets[part]) / len(targets))).backward()  # type: ignore[no-untyped-call]
+                smoothing = self.settings.label_smoothing
+                loss = _loss(self.vit, self.head, pictures[part], targets[part], economy.train_from, smoothing, self.mixed)
+                loss = loss * (len(targets[part]) / len(targets))
+                (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -150,11 +158,21 @@ class _Trained:
         """One step of the optimiser, with the learning rate times `factor`. What has no gradient stays as it is."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * factor
-        self.optimiser.step()
+        if self.scaler is None:
+            self.optimiser.step()
+        else:
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
 
     def tensors(self) -> dict[str, Array]:
-        """`a.<target>`, `b.<target>`, `head.weight`, `head.bias`; each also as AdamW's `mean.`, `square.` and `count.` of it. float32."""
-        found = {}
+        """`a.<target>`, `b.<target>`, `head.weight`, `head.bias`; each also as AdamW's `mean.`, `square.` and `count.` of it. float32.
+
+        With fp16 also `scaler`: the gradients' scale, and the steps since it grew.
+        """
+        found: dict[str, Array] = {}
+        if self.scaler is not None:
+            known = self.scaler.state_dict()
+            found["scaler"] = np.array([known["scale"], known["_growth_tracker"]], np.float32)
         for name, parameter in self._parameters().items():
             found[name] = _copy(parameter)
             state = self.optimiser.state.get(parameter)
@@ -164,6 +182,9 @@ class _Trained:
 
     def restore(self, tensors: Mapping[str, Array]) -> None:
         """Put back what `tensors` gave."""
+        if self.scaler is not None:
+            scale, steps = tensors["scaler"].tolist()
+            self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": scale, "_growth_tracker": int(steps)})
         with torch.no_grad():
             for name, parameter in self._parameters().items():
                 parameter.copy_(torch.from_numpy(tensors[name]))
@@ -212,12 +233,20 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
     return min((step + 1) / rising, falling)
 
 
-def _loss(vit: Vit, head: nn.Linear, pictures: Sequence[Array], targets: Sequence[int], first_block: int, smoothing: float) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_is_fast()):
+def _loss(
+    vit: Vit,
+    head: nn.Linear,
+    pictures: Sequence[Array],
+    targets: Sequence[int],
+    first_block: int,
+    smoothing: float,
+    mixed: torch.dtype | None,
+) -> Tensor:
+    with nullcontext() if mixed is None else torch.autocast(vit.device.type, mixed):
         with torch.no_grad():
             tokens = vit.lower(torch.from_numpy(np.stack(pictures)), first_block)
         features = vit.upper(tokens, first_block)
-    return functional.cross_entropy(head(features.float()), torch.tensor(targets), label_smoothing=smoothing)
+    return functional.cross_entropy(head(features.float()), torch.tensor(targets, device=vit.device), label_smoothing=smoothing)
 
 
 def _linear(weight: Array, bias: Array) -> nn.Linear:
@@ -228,7 +257,26 @@ def _linear(weight: Array, bias: Array) -> nn.Linear:
     return head
 
 
+def sees_gpu() -> bool:
+    """Whether torch can compute on the GPU: one that was built for other GPUs finds this one and fails at its first step."""
+    if not torch.cuda.is_available():
+        return False
+    try:
+        return float((torch.ones(2, device="cuda") * 2).sum()) == 4.0
+    except (RuntimeError, AssertionError):  # torch asserts that it was built with CUDA
+        return False
+
+
+def mixed_precision(device: torch.device) -> torch.dtype | None:
+    """The 16-bit type that training multiplies in: bfloat16 where the hardware does (Ampere and later, some CPUs), else fp16 on a GPU; None
+    on a CPU that would emulate it, slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    return torch.bfloat16 if _bfloat16_is_fast() else None
+
+
 def _bfloat16_is_fast() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; elsewhere torch emulates it, slower than float32."""
+    """Whether this CPU multiplies bfloat16 in hardware."""
     capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(capable is not None and capable())

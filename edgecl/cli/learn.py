@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from edgecl.cli.options import DEFAULT_STORE, JsonOption, MaxDropOption, StoreOption
 from edgecl.cli.output import again, answer, note, percent, tell
-from edgecl.cli.parsers import clock_time, decimal, whole
+from edgecl.cli.parsers import clock_time, decimal, one_of, whole
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
-from edgecl.settings import GateSettings, LearnSettings
+from edgecl.settings import DEVICES, LearnSettings
 
 if TYPE_CHECKING:
     from edgecl.guard import Guard
@@ -37,20 +37,37 @@ def learn(
     epochs: Annotated[
         int, typer.Option(parser=whole(1), envvar="EDGECL_EPOCHS", metavar="N", help="Passes over the new pictures.")
     ] = _DEFAULT.epochs,
-    threads: Annotated[
-        int,
-        typer.Option(parser=whole(0), envvar="EDGECL_THREADS", metavar="N", help="CPU threads; 0 takes as many as torch does by itself."),
-    ] = _DEFAULT.threads,
-    max_drop: Annotated[
-        float | None,
+    device: Annotated[
+        str | None,
         typer.Option(
-            parser=decimal(0.0, 1.0),
-            envvar="EDGECL_MAX_DROP",
-            metavar="PART",
-            help="How much accuracy old classes may lose before the version is not served, 0.03 for 3 points; without it settings.toml's.",
-            show_default=f"settings.toml, else {GateSettings().max_drop}",
+            parser=one_of(*DEVICES),
+            envvar="EDGECL_DEVICE",
+            metavar="NAME",
+            help="cpu, cuda, or auto: the GPU where torch sees one; stops where there is one that it does not see.",
+            show_default=f"settings.toml, else {_DEFAULT.device}",
         ),
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole(1),
+            envvar="EDGECL_BATCH",
+            metavar="N",
+            help="Pictures per training step; in parts where the memory does not hold them together.",
+            show_default=f"settings.toml, else the device profile's, else {_DEFAULT.batch}",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole(0),
+            envvar="EDGECL_THREADS",
+            metavar="N",
+            help="CPU threads; 0 takes as many as torch does by itself.",
+            show_default=f"settings.toml, else the device profile's, else {_DEFAULT.threads}",
+        ),
+    ] = None,
+    max_drop: MaxDropOption = None,
     max_minutes: Annotated[
         float | None,
         typer.Option(
@@ -68,10 +85,20 @@ def learn(
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""
+    from edgecl.device import detect
     from edgecl.guard import listening
+    from edgecl.hardware import first_given
     from edgecl.store import Store
 
     opened = Store.open(store)
+    own, board = opened.settings().learn, detect().profile
+    settings = LearnSettings(
+        seed=seed,
+        epochs=epochs,
+        device=first_given(device, own.device, _DEFAULT.device),
+        threads=first_given(threads, own.threads, board.threads, _DEFAULT.threads),
+        batch=first_given(batch, own.batch, board.batch, _DEFAULT.batch),
+    )
     guard = _guard(opened, max_minutes)
     with listening(guard), shown() as show:
         _wait(guard, at)
@@ -86,7 +113,7 @@ def learn(
             val=val,
             name=name,
             stage=stage,
-            settings=LearnSettings(seed=seed, epochs=epochs, threads=threads),
+            settings=settings,
             max_drop=max_drop,
             write_graph=write_graph,
             make_predictor=OrtPredictor,

@@ -1,4 +1,4 @@
-"""Numbers and times on the command line. Their complaints hold the value, which typer's own do not in every release."""
+"""Numbers, words and times on the command line. Their complaints hold the value, which typer's own do not in every release."""
 
 import math
 import re
@@ -45,3 +45,14 @@ def clock_time(text: str) -> time:
     if found is None or int(found[1]) > 23 or int(found[2]) > 59:
         raise typer.BadParameter(f"{text!r} is not a time of the day such as 02:00.")
     return time(int(found[1]), int(found[2]))
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise typer.BadParameter(f"{str(text)!r} is not one of: {', '.join(words)}.")
+        return text
+
+    return parse

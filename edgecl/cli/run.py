@@ -1,10 +1,11 @@
 """`edgecl run`: the model answers what a source shows."""
 
-from typing import TYPE_CHECKING, Annotated
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption, VersionOption
+from edgecl.cli.options import DEFAULT_STORE, DeviceOption, JsonOption, StoreOption, VersionOption, profile_of
 from edgecl.cli.output import answer, note, percent, tell
 from edgecl.cli.parsers import decimal
 
@@ -12,12 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgecl.runtime.base import Prediction
+    from edgecl.runtime.choosing import Runtime
 
 
 def run(
     source: Annotated[str, typer.Option(metavar="SOURCE", help="A picture, a folder of pictures, or a video file.")],
     store: StoreOption = DEFAULT_STORE,
     version: VersionOption = None,
+    runtime: Annotated[
+        str,
+        typer.Option(envvar="EDGECL_RUNTIME", metavar="WORD", help="trt, ort (ONNX Runtime), or auto: TensorRT where an engine serves."),
+    ] = "auto",
+    device: DeviceOption = "auto",
     budget_ms: Annotated[
         float | None,
         typer.Option(
@@ -33,8 +40,8 @@ def run(
     """Name what a source shows, one line per picture or frame. Needs no torch."""
     from edgecl.preprocess import geometry_of
     from edgecl.runtime.app import run as run_app
+    from edgecl.runtime.choosing import load_predictor
     from edgecl.runtime.latency import telling
-    from edgecl.runtime.ort import OrtPredictor
     from edgecl.runtime.sources import open_source
     from edgecl.store import Store
 
@@ -42,16 +49,16 @@ def run(
     camera, show = open_source(source), _json_line if as_json else _line
     try:
         with opened.use(version) as folder, telling(opened.root, budget_ms) as tell_latency:
-            predictor = OrtPredictor()
-            predictor.load(folder)
-            summary = run_app(
-                camera,
-                predictor,
-                opened.manifest(int(folder.name)),
-                geometry_of(opened.facts.architecture),
-                on_prediction=lambda prediction: _both(prediction, tell_latency, show),
-                on_skip=lambda reason: note(f"left out: {reason}"),
-            )
+            predictor = load_predictor(opened, folder, profile_of(device), runtime=cast("Runtime", runtime), note=note)
+            with closing(predictor):
+                summary = run_app(
+                    camera,
+                    predictor,
+                    opened.manifest(int(folder.name)),
+                    geometry_of(opened.facts.architecture),
+                    on_prediction=lambda prediction: _both(prediction, tell_latency, show),
+                    on_skip=lambda reason: note(f"left out: {reason}"),
+                )
     finally:
         camera.close()
     if summary.latency_p50_ms is not None:

@@ -31,6 +31,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "version": ("edgecl.version/1",),
     "memory": ("edgecl.memory/1",),
     "lock": ("edgecl.lock/1",),
+    "engine": ("edgecl.engine/1",),  # its plan is hashed in it; engines are built again, so the rest needs no seal
     "checkpoint": ("edgecl.checkpoint/1",),  # never migrated: another edgecl begins from the start
 }
 # thing -> what makes its second format of the first, the third of the second, ...

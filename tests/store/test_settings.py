@@ -5,7 +5,7 @@ import pytest
 from edgecl.errors import BadSettings, StoreDamaged
 from edgecl.settings import BundleSettings, GateSettings, MemorySettings
 from edgecl.store import Settings, Store
-from edgecl.store.settings import settings_text
+from edgecl.store.settings import LearnDefaults, settings_text
 
 
 def write(store: Store, text: str) -> None:
@@ -28,6 +28,8 @@ def test_what_is_left_out_has_its_default(store: Store) -> None:
     assert store.settings() == Settings()
     write(store, "[memory]\nbudget_mib = 12\n")
     assert store.settings() == Settings(memory=MemorySettings(budget_mib=12.0))
+    write(store, "[learn]\nthreads = 2\ndevice = 'cpu'\n")
+    assert store.settings() == Settings(learn=LearnDefaults(threads=2, device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -42,12 +44,18 @@ def test_what_is_left_out_has_its_default(store: Store) -> None:
         ("[memory]\nbudget = 1", r"\[memory\] budget is unknown, expected one of: per_class, budget_mib"),
         ("[gate]\nmax_drop = 3", r"\[gate\] max_drop = 3, expected a number from 0 to 1 \(0.03 is 3 points\)"),
         ("[gate]\nsignificance = inf", r"\[gate\] significance = inf, expected a number from 0 to 1"),
-        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected one of: \[memory\], \[gate\], \[guard\], \[bundles\]"),
-        ("[bundles]\ntrusted = []", r"\[bundles\] trusted is unknown, expected trusted_keys"),
-        ("[bundles]\ntrusted_keys = ''", r"\[bundles\] trusted_keys holds '', expected a list of texts such as \"ed25519:"),
-        ("[bundles]\ntrusted_keys = false", r"\[bundles\] trusted_keys holds False, expected a list"),
-        ("[bundles]\ntrusted_keys = ['ed25519:00']", r"\[bundles\] trusted_keys holds 'ed25519:00', expected a list"),
-        ("[bundles]\ntrusted_keys = [1]", r"\[bundles\] trusted_keys holds 1, expected a list"),
+        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected one of: \[memory\], \[gate\], \[guard\], \[learn\]"),
+        ("[guard]\nhot_c = 70", r"\[guard\] cool_c = 75 is above hot_c = 70, so learning would wait for ever. Lower cool_c."),
+        ("[guard]\nreserve_mib = 1.5", r"\[guard\] reserve_mib = 1.5, expected a whole number of MiB"),
+        ("[learn]\ndevice = 'gpu'", r"\[learn\] device = 'gpu', expected one of auto, cpu, cuda"),
+        ("[learn]\nbatch = 0", r"\[learn\] batch = 0, expected a whole number from 1 to 4096"),
+        ("[learn]\nthreads = 'all'", r"\[learn\] threads = 'all', expected a whole number from 0 to 1024"),
+        ("[learn]\nepochs = 3", r"\[learn\] epochs is unknown, expected one of: device, threads, batch"),
+        ("[bundles]\ntrusted = []", r"\[bundles\] trusted is unknown, expected one of: trusted_keys"),
+        ("[bundles]\ntrusted_keys = ''", r"\[bundles\] trusted_keys = '', expected a list of texts such as \"ed25519:"),
+        ("[bundles]\ntrusted_keys = false", r"\[bundles\] trusted_keys = False, expected a list"),
+        ("[bundles]\ntrusted_keys = ['ed25519:00']", r"\[bundles\] trusted_keys = \['ed25519:00'\], expected a list"),
+        ("[bundles]\ntrusted_keys = [1]", r"\[bundles\] trusted_keys = \[1\], expected a list"),
         ("memory = 5", r"memory = 5 stands where the table \[memory\] belongs"),
         ("[memory\n", "is not TOML: "),
         ("a = 1\na = 2", "is not TOML: "),
