@@ -11,7 +11,8 @@
     │   ├── BadPictures
     │   ├── BadWeights
     │   ├── BadSettings
-    │   └── UnsupportedBackbone
+    │   ├── UnsupportedBackbone
+    │   └── (CameraLost, UnreadablePicture: beside what raises them)
     ├── StoreBusy               5   another process holds the store's lock
     ├── StoreDamaged            6   the store's own files contradict each other
     ├── NoSpace                 7   the disk is full

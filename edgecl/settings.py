@@ -1,4 +1,4 @@
-"""Every number that can be set, once, with its unit. Settings stop at the door: functions inside take plain keyword arguments."""
+"""Everything that can be set, once, with its unit. Settings stop at the door: functions inside take plain keyword arguments."""
 
 from dataclasses import dataclass
 
@@ -69,3 +69,24 @@ class GuardSettings:
     patience_s: float = 60.0  # seconds to wait for memory before less is used
     most_back_off: float = 8.0  # times a step's duration slept after it while the app is over its budget
     longest_back_off_s: float = 5.0  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    """One camera of the app."""
+
+    source: str  # as `edgecl run --source` takes it
+    region: tuple[float, float, float, float] | None = None  # left, top, width, height as parts of the frame, 0..1; None: all of it
+    max_fps: float = 0.0  # frames per second that are answered at most; 0 = all that the engine has time for
+    smoothing: int = 1  # frames over which probabilities are averaged; 1 = none
+    loop: bool = False  # a file or folder begins anew at its end
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnounceSettings:
+    """Where the app says that an answer changed."""
+
+    hold_s: float = 0.5  # seconds for which a new answer must last
+    mqtt: str | None = None  # mqtt[s]://[user:password@]host[:port]/topic
+    webhook: str | None = None  # http[s]://...
+    command: tuple[str, ...] | None = None  # program and arguments; gets the event on its stdin

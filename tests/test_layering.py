@@ -25,6 +25,7 @@ FENCED = {
     "onnx": "edgecl_export edgecl.runtime.fake_tensorrt.building",
     "onnxruntime": "edgecl.runtime edgecl_export",
     "cv2": "edgecl.runtime",
+    "paho": "edgecl.runtime.outputs",
     "tensorrt": "edgecl.runtime edgecl_export",
     "typer": "edgecl.cli",
     "rich": "edgecl.cli",

@@ -225,3 +225,16 @@ def test_a_position_holds_all_that_the_optimiser_knows() -> None:
     assert again[-1].tensors.keys() == tensors.keys()
     for name, value in tensors.items():
         np.testing.assert_array_equal(again[-1].tensors[name], value)
+
+
+def test_gradients_of_parts_are_those_of_the_batch() -> None:
+    """Each part weighs as much as it has pictures; AdamW alone would not show it, for it does not see the gradient's size."""
+    deep, data = dataclasses.replace(TINY, depth=3), two_colours()[:7]
+    found = []
+    for at_once in (7, 3):
+        vit, shape, settings = build(deep, random_state(deep, 0)), AdapterShape(rank=2, alpha=4.0, first_block=1), LearnSettings()
+        trained = training._Trained.attached(vit, linear_targets(deep, 1), np.ones((2, 32)), np.zeros(2), shape, settings)
+        assert trained.gradients([e.rgb[:32, :32] for e in data], [e.target for e in data], Economy(at_once=at_once, train_from=1))
+        assert trained.head.weight.grad is not None
+        found.append(trained.head.weight.grad.numpy().copy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-6)

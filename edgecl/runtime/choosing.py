@@ -23,6 +23,7 @@ def load_predictor(
     *,
     runtime: Runtime = "auto",
     note: Callable[[str], None],
+    threads: int = 0,
     precision: Precision | None = None,
     trt: Any = None,
     cuda: Cuda | None = None,
@@ -31,6 +32,7 @@ def load_predictor(
 
     Args:
         runtime: `trt` or nothing, `ort`, or `auto`: TensorRT where an engine serves, else ONNX Runtime.
+        threads: CPU threads of ONNX Runtime, 0 = as many as it takes by itself.
         note: is told each sentence for a person, among them the runtime that was taken.
         trt, cuda: as of `TrtPredictor`.
 
@@ -47,7 +49,7 @@ def load_predictor(
             if runtime == "trt":
                 raise
             note(f"not in TensorRT: {error}")
-    return _onnxruntime(store, folder, profile, note)
+    return _onnxruntime(store, folder, profile, note, threads)
 
 
 def _tensorrt(
@@ -62,8 +64,8 @@ def _tensorrt(
     return predictor
 
 
-def _onnxruntime(store: Store, folder: Path, profile: DeviceProfile, note: Callable[[str], None]) -> Predictor:
-    predictor = OrtPredictor(providers=profile.providers, cache=store.root / "engines", on_skip=note)
+def _onnxruntime(store: Store, folder: Path, profile: DeviceProfile, note: Callable[[str], None], threads: int) -> Predictor:
+    predictor = OrtPredictor(threads, providers=profile.providers, cache=store.root / "engines", on_skip=note)
     predictor.load(folder)
     note(f"running in ONNX Runtime ({predictor.provider})")
     return predictor

@@ -73,6 +73,8 @@ class OrtPredictor:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
+        # Threads that spin between two frames cost a whole core, which a learner on the same board could use.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.use_deterministic_compute = True
         options.log_severity_level = 4  # fatal only: what goes wrong arrives as an exception
         try:

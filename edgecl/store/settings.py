@@ -1,15 +1,17 @@
 """`settings.toml`: what a person may edit in a store."""
 
 import json
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import BundleSettings, GateSettings, GuardSettings, MemorySettings
+from edgecl.settings import AnnounceSettings, BundleSettings, CameraSettings, GateSettings, GuardSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
-from edgecl.store.rules import RULES
+from edgecl.store.rules import RULES, TEXT
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +19,7 @@ else:
     import tomli as tomllib
 
 SETTINGS_FILE = "settings.toml"
+CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # becomes a part of topics and addresses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class Settings:
     learn: LearnDefaults = field(default_factory=LearnDefaults)
     bundles: BundleSettings = field(default_factory=BundleSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    announce: AnnounceSettings = field(default_factory=AnnounceSettings)
+    cameras: Mapping[str, CameraSettings] = field(default_factory=dict)  # by name, in the order of the file
 
 
 def settings_text(settings: Settings) -> str:
@@ -77,8 +82,8 @@ def read_settings(root: Path) -> Settings:
         raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
     for name in tables:
         if name not in RULES:
-            known = ", ".join(f"[{table}]" for table in RULES)
-            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected one of: {known}. Remove it.")
+            *most, last = ("[cameras.NAME]" if table == "cameras" else f"[{table}]" for table in RULES)
+            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected {', '.join(most)} or {last}. Remove it.")
     guard = GuardSettings(**_table(tables, "guard"))
     if guard.cool_c > guard.hot_c:
         raise BadSettings(
@@ -91,7 +96,22 @@ def read_settings(root: Path) -> Settings:
         guard=guard,
         learn=LearnDefaults(**_table(tables, "learn")),
         bundles=BundleSettings(**_table(tables, "bundles")),
+        announce=AnnounceSettings(**_table(tables, "announce")),
+        cameras={name: _camera(name, entry) for name, entry in _is_table(tables.get("cameras", {}), "cameras").items()},
     )
+
+
+def _camera(name: str, entry: object) -> CameraSettings:
+    if CAMERA_NAME.fullmatch(name) is None:
+        raise BadSettings(
+            f"{SETTINGS_FILE}: [cameras.{name}] is no camera's name, expected 1 to 40 letters, digits, - and _, such as [cameras.bench]. "
+            "Correct its name."
+        )
+    place = f"cameras.{name}"
+    found = {key: _checked("cameras", place, key, value) for key, value in _is_table(entry, place).items()}
+    if "source" not in found:
+        raise BadSettings(f'{SETTINGS_FILE}: [{place}] has no source, expected {TEXT.words}, such as source = "/dev/video0". Add it.')
+    return CameraSettings(**found)
 
 
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
