@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from edgecl.bundle.container import packed
+from edgecl.bundle.content import header_of
 from edgecl.errors import BadInput
 from edgecl.manifest import Recipe, Thresholds
 from tests.bundle.builders import TASK, bundle_bytes, contents_and_parts, read
@@ -55,3 +57,11 @@ def test_another_backbone(changes: dict[str, Any]) -> None:
     """Weights and architecture must both be the store's."""
     with pytest.raises(BadInput, match="Apply it to a store that was made from the same weights"):
         read(bundle_bytes(**changes))
+
+
+def test_an_adapter_has_the_hash_that_it_is_named_by() -> None:
+    """It would be stored, and shared by versions, under that name."""
+    contents, parts = contents_and_parts(recipe=Recipe(steps=(OLDER, replace(CARRIED, adapter="c" * 64))))
+    renamed = {name.replace(CARRIED.adapter, "c" * 64): data for name, data in parts.items()}
+    with pytest.raises(BadInput, match="the adapter cccccccccccc does not have the hash"):
+        read(packed(header_of(contents, renamed), renamed))
