@@ -122,7 +122,13 @@ def measure(store: Store, url: str, *, frames: int, log: Path) -> Times:
     app_module.decide = timed(app_module.decide, "decide", times)
     _time_handover(times)
     lines = RotatingLines(log, limit_bytes=64 * 2**20)
-    with StoreServing(store, lambda: TimedEngine(1, times)) as serving, Announcer(AnnounceSettings(), tell=print) as announcer:
+
+    def open_engine(folder: Path) -> TimedEngine:
+        engine = TimedEngine(1, times)
+        engine.load(folder)
+        return engine
+
+    with StoreServing(store, open_engine) as serving, Announcer(AnnounceSettings(), tell=print) as announcer:
         app = App([CameraPlan(source=parse_source(url))], serving, geometry_of(store.facts.architecture), tell=print)
         Ledger.record = timed(Ledger.record, "ledger", times)  # type: ignore[method-assign]
 

@@ -81,6 +81,13 @@ class Overheard(OrtPredictor):
         return logits, features
 
 
+def overheard(folder: Path) -> Overheard:
+    """With the version in `folder` loaded."""
+    predictor = Overheard(THREADS)
+    predictor.load(folder)
+    return predictor
+
+
 def resident_kib() -> int:
     """Memory of this process that is in RAM."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -90,7 +97,7 @@ def resident_kib() -> int:
 def run(store: Store, description: str, frames: int, swaps: int) -> Watched:
     """Answer `frames` frames with `swaps` swaps among them."""
     watched = Watched()
-    serving = StoreServing(store, lambda: Overheard(THREADS), poll_s=0.1, good_after=50)
+    serving = StoreServing(store, overheard, poll_s=0.1, good_after=50)
     done = threading.Event()
 
     def note(camera: str, prediction: Prediction) -> None:

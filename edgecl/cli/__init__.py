@@ -10,6 +10,8 @@ import typer
 
 from edgecl.cli.apply import apply
 from edgecl.cli.demo import demo
+from edgecl.cli.devices import devices
+from edgecl.cli.doctor import doctor
 from edgecl.cli.evaluate import evaluate
 from edgecl.cli.export import export
 from edgecl.cli.forget import forget
@@ -23,6 +25,7 @@ from edgecl.cli.output import drop_the_rest_of_stdout, escape_what_cannot_be_pri
 from edgecl.cli.pack import pack
 from edgecl.cli.promote import promote
 from edgecl.cli.rename import rename
+from edgecl.cli.report import report
 from edgecl.cli.rollback import rollback
 from edgecl.cli.run import run
 from edgecl.cli.show import show
@@ -35,12 +38,14 @@ EXTRAS = {
     "cryptography": "sign",
     **dict.fromkeys(("cv2", "anyio", "prometheus_client", "starlette", "uvicorn"), "camera"),
     **dict.fromkeys(("onnx", "timm", "torch", "torchvision"), "learn"),
+    "jinja2": "run",
     "onnxruntime": "run",
 }
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, pack, apply, keygen, demo,
+    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, report, verify, gc, pack, apply, keygen,
+    devices, doctor, demo,
 )  # fmt: skip
 
 # Plain help: a box drawn by rich would cost more time than everything else that `--help` does.

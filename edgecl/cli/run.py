@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption, VersionOption
+from edgecl.cli.options import DEFAULT_STORE, DeviceOption, JsonOption, StoreOption, VersionOption, profile_of
 from edgecl.cli.output import answer, note, percent, tell
 from edgecl.cli.page import (
     HostOption,
@@ -26,7 +26,8 @@ from edgecl.errors import Interrupted
 from edgecl.settings import AnnounceSettings
 
 if TYPE_CHECKING:
-    from edgecl.runtime.base import Prediction
+    from edgecl.runtime.base import Prediction, Predictor
+    from edgecl.runtime.choosing import Runtime
     from edgecl.runtime.outputs.changes import Change
 
 LOG_MIB = 64.0
@@ -44,6 +45,11 @@ def run(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     version: VersionOption = None,
+    runtime: Annotated[
+        str,
+        typer.Option(envvar="EDGECL_RUNTIME", metavar="WORD", help="trt, ort (ONNX Runtime), or auto: TensorRT where an engine serves."),
+    ] = "auto",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
     max_fps: Annotated[
         float | None,
@@ -92,7 +98,7 @@ def run(
 ) -> None:
     """Name what cameras, videos or folders show, until they end or the command is stopped. Needs no torch."""
     from edgecl.demo.scene import SceneCamera
-    from edgecl.runtime.ort import OrtPredictor
+    from edgecl.runtime.choosing import load_predictor
     from edgecl.runtime.plan import camera_plans
     from edgecl.runtime.service import Log, Service
     from edgecl.runtime.systemd import Systemd
@@ -109,7 +115,11 @@ def run(
         new_token=new_token,
     )
     listening = choice.listen()
-    opened = Store.open(store)
+    opened, profile = Store.open(store), profile_of(device)
+
+    def open_predictor(folder: Path) -> "Predictor":
+        return load_predictor(opened, folder, profile, runtime=cast("Runtime", runtime), threads=threads, note=note)
+
     settings = opened.settings()
     plans = camera_plans(
         settings.cameras, source or [], schemes={"test": SceneCamera}, max_fps=max_fps, smoothing=smoothing, loop=loop or None
@@ -117,7 +127,7 @@ def run(
     service = Service(
         opened,
         plans,
-        lambda: OrtPredictor(threads),
+        open_predictor,
         version=version,
         announce=_announce(settings.announce, hold, mqtt, webhook, on_change),
         log=None if log is None else Log(path=log, limit_bytes=int(log_mib * 2**20), every_answer=log_all),

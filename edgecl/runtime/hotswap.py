@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecl.errors import EdgeclError, ParityFailed, Refused, StoreDamaged
+from edgecl.errors import EdgeclError, GpuFailed, ParityFailed, Refused, StoreDamaged
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.selftest import Precision, self_test
 from edgecl.runtime.serving import Served, Swaps
@@ -23,7 +24,9 @@ SETTLED_AFTER_S = 60.0  # of serving until a start no longer counts, even when n
 RETRY_S = 30.0  # between the first failure of a version and its second and last start
 BREATH_S = 0.02  # between two canary pictures while another version serves on the same cores
 
-MakePredictor = Callable[[], Predictor]
+OpenPredictor = Callable[[Path], Predictor]
+"""Loads the version in a folder into a predictor of its own."""
+
 Tell = Callable[[str], None]
 
 
@@ -34,7 +37,7 @@ class StoreServing:
     goes back to `good`. After `good_after` frames a version becomes `good`.
 
     Args:
-        make_predictor: makes an empty predictor; called once per version, for two are loaded at a time.
+        open_predictor: called once per version; two versions are loaded at a time.
         follow: whether to do all this; without it the first version serves to the end, and the store stays as it is.
         version: to serve, which is then not followed; None: the current one.
         tell: gets a sentence whenever something happened to a version.
@@ -47,7 +50,7 @@ class StoreServing:
     def __init__(
         self,
         store: Store,
-        make_predictor: MakePredictor,
+        open_predictor: OpenPredictor,
         *,
         follow: bool = True,
         version: int | None = None,
@@ -56,7 +59,7 @@ class StoreServing:
         retry_s: float = RETRY_S,
         tell: Tell = lambda sentence: None,
     ) -> None:
-        self._store, self._make_predictor, self._tell = store, make_predictor, tell
+        self._store, self._open_predictor, self._tell = store, open_predictor, tell
         self._follow, self._version = follow and version is None, version
         self._poll_s, self._good_after, self._retry_s = poll_s, good_after, retry_s
         self.now: Served
@@ -161,6 +164,9 @@ class StoreServing:
         health.begin(self._store, number)
         try:
             return self._load(number, breath_s=breath_s)
+        except GpuFailed:  # memory that is short now says nothing about the version
+            health.settle(self._store, number)
+            raise
         except (StoreDamaged, Refused) as error:
             self._failed(number, str(error))
             raise
@@ -172,9 +178,8 @@ class StoreServing:
         with ExitStack() as stack:
             folder = stack.enter_context(self._store.use(number))
             number = int(folder.name)
-            predictor = self._make_predictor()
+            predictor = self._open_predictor(folder)
             stack.callback(predictor.close)
-            predictor.load(folder)
             manifest = self._store.manifest(number)
             precision: Precision = getattr(predictor, "precision", "fp32")
             result = self_test(_OneByOne(predictor, breath_s), folder, manifest.rows(), precision=precision)
@@ -231,8 +236,14 @@ class StoreServing:
             return
         try:
             served = self._start(wanted, breath_s=BREATH_S)
+        except GpuFailed:
+            self._retry_at_s[wanted] = time.monotonic() + self._retry_s
+            raise
         except (StoreDamaged, Refused):
             return  # noted and told
+        except EdgeclError:
+            self._retry_at_s[wanted] = time.monotonic() + self._retry_s
+            raise
         with self._lock:
             self._ready = served
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.app import App, CameraPlan, RunSummary
 from edgecl.runtime.base import Prediction
-from edgecl.runtime.hotswap import MakePredictor, StoreServing
+from edgecl.runtime.hotswap import OpenPredictor, StoreServing
 from edgecl.runtime.live import LiveView
 from edgecl.runtime.outputs.announce import Announcer
 from edgecl.runtime.outputs.changes import Change
@@ -46,7 +46,7 @@ class Service:
         self,
         store: Store,
         plans: Sequence[CameraPlan],
-        make_predictor: MakePredictor,
+        open_predictor: OpenPredictor,
         *,
         version: int | None = None,
         announce: AnnounceSettings | None = None,
@@ -56,7 +56,7 @@ class Service:
         on_prediction: Callable[[Prediction], None] = lambda prediction: None,
         on_change: Callable[[Change], None] = lambda change: None,
     ) -> None:
-        self._store, self._plans, self._make_predictor, self._version = store, plans, make_predictor, version
+        self._store, self._plans, self._open_predictor, self._version = store, plans, open_predictor, version
         self._announce, self._log, self._systemd, self._tell = announce or AnnounceSettings(), log, systemd or Systemd({}), tell
         self._on_prediction, self._on_change = on_prediction, on_change
         self._stack = ExitStack()
@@ -66,7 +66,7 @@ class Service:
     def __enter__(self) -> "Service":
         with ExitStack() as stack:
             follow = any(plan.source.live or plan.loop for plan in self._plans)
-            self._serving = StoreServing(self._store, self._make_predictor, follow=follow, version=self._version, tell=self._tell)
+            self._serving = StoreServing(self._store, self._open_predictor, follow=follow, version=self._version, tell=self._tell)
             # Sources and outputs first: what cannot work at all is told before a version is loaded and its start counted.
             self._app = App(self._plans, self._serving, geometry_of(self._store.facts.architecture), tell=self._tell)
             stack.callback(self._app.close)

@@ -90,7 +90,8 @@ def _stream(text: str) -> Source:
     if scheme not in ("rtsp", "rtsps", "http", "https"):
         raise UsageError(f"the source {text!r} is not supported. Supported now: {SUPPORTED}")
     if not host:
-        raise UsageError(f"the source {text!r} names no host. Write it as {scheme}://HOST[:PORT]/PATH")
+        shown = f"{scheme}://{rest.rpartition('@')[2]}"
+        raise UsageError(f"the source {shown!r} names no host. Write it as {scheme}://[USER:PASSWORD@]HOST[:PORT]/PATH")
     name = without_password(text)
     if scheme in ("http", "https"):
         return Source(name, True, lambda: MjpegCamera(text, name))

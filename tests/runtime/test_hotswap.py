@@ -24,12 +24,15 @@ class Board:
     def __init__(self) -> None:
         self.wrong: set[int] = set()
         self.broken: set[int] = set()
-        self.open = 0
+        self.open = self.tries = 0
         self.fault: EdgeclError = StoreDamaged("the engine is gone")
 
-    def make(self) -> "BoardPredictor":
-        """As a `MakePredictor`."""
-        return BoardPredictor(self)
+    def load(self, folder: Path) -> "BoardPredictor":
+        """As an `OpenPredictor`."""
+        self.tries += 1
+        predictor = BoardPredictor(self)
+        predictor.load(folder)
+        return predictor
 
 
 class BoardPredictor:
@@ -76,7 +79,7 @@ def serving(store: Store, board: Board, told: list[str]) -> Iterator[Callable[..
     """Makes servings of `store` that look at it all the time."""
 
     def make(**options: Any) -> StoreServing:
-        return StoreServing(store, board.make, **{"poll_s": 0.01, "good_after": 3, "retry_s": 0.0, "tell": told.append, **options})
+        return StoreServing(store, board.load, **{"poll_s": 0.01, "good_after": 3, "retry_s": 0.0, "tell": told.append, **options})
 
     yield make
     assert board.open == 0, "a predictor was left open"
@@ -255,6 +258,19 @@ class TestFailure:
             assert now.now.number == 2
             assert store.current == 2
 
+    def test_without_a_good_version_it_is_not_tried_a_third_time(self, store: Store, board: Board, serving: Any, told: list[str]) -> None:
+        """It stays current, the version before goes on serving, and a person is told what to do."""
+        promote(store, 2)
+        board.wrong = {NEWEST}
+        with serving() as now:
+            promote(store, NEWEST)
+            until(lambda: health.exhausted(store.state(), NEWEST) and "it failed: " in str(now.swaps.last_fault))
+            tries = board.tries
+            time.sleep(0.2)
+            assert (board.tries, now.now.number, store.current) == (tries, 2, NEWEST)
+        assert tries == 3  # version 2 and twice the newest
+        assert sum("there is no good version to go back to" in sentence for sentence in told) == 1
+
     def test_a_person_may_give_it_another_chance(self, store: Store, board: Board, serving: Any) -> None:
         """`edgecl promote` forgets what is held against it."""
         promote(store, 2)
@@ -302,6 +318,19 @@ class TestFailure:
         with pytest.raises(MissingExtra), serving():
             pass
         assert health.starts(store.state(), NEWEST) == 0
+        assert health.failure(store.state(), NEWEST) is None
+
+    def test_and_it_is_tried_again_until_it_can(self, store: Store, board: Board, serving: Any, told: list[str]) -> None:
+        """The version that serves goes on meanwhile; told once, not each time."""
+        promote(store, 2)
+        board.broken, board.fault = {NEWEST}, MissingExtra("no memory on the GPU")
+        with serving(retry_s=0.05) as now:
+            promote(store, NEWEST)
+            until(lambda: now.swaps.last_fault == "no memory on the GPU")
+            time.sleep(0.3)
+            assert (now.now.number, told) == (2, ["no memory on the GPU"])
+            board.broken = set()
+            until(now.turn)
         assert health.failure(store.state(), NEWEST) is None
 
     def test_a_version_that_fails_on_a_frame_gives_way_at_once(self, store: Store, board: Board, serving: Any) -> None:

@@ -39,9 +39,11 @@ class Manager(Systemd):
         self.heard.append(message)
 
 
-def make() -> OrtPredictor:
-    """One thread."""
-    return OrtPredictor(threads=1)
+def loaded(folder: Path) -> OrtPredictor:
+    """On one thread."""
+    predictor = OrtPredictor(threads=1)
+    predictor.load(folder)
+    return predictor
 
 
 def scene(**plan: Any) -> CameraPlan:
@@ -62,7 +64,7 @@ def test_a_folder_leaves_the_store_as_it_is(store: Store, pictures: CameraPlan) 
     """It is answered by the current version, and neither starts nor good are noted."""
     before, answers = store.state(), list[Prediction]()
     manager = Manager()
-    with Service(store, [pictures], make, systemd=manager, on_prediction=answers.append) as service:
+    with Service(store, [pictures], loaded, systemd=manager, on_prediction=answers.append) as service:
         summary = service.run()
     assert [(answer.index, answer.version) for answer in answers] == [(0, NEWEST), (1, NEWEST), (2, NEWEST)]
     assert (summary.answered, store.state(), store.good) == (3, before, None)
@@ -72,7 +74,7 @@ def test_a_folder_leaves_the_store_as_it_is(store: Store, pictures: CameraPlan) 
 def test_a_version_can_be_chosen(store: Store) -> None:
     """A camera then stays with it."""
     answers: list[Prediction] = []
-    with Service(store, [scene()], make, version=1, on_prediction=answers.append) as service:
+    with Service(store, [scene()], loaded, version=1, on_prediction=answers.append) as service:
         service.run(lambda: len(answers) >= 3)
     assert {answer.version for answer in answers} == {1}
     assert health.starts(store.state(), 1) == 0
@@ -82,7 +84,7 @@ def test_a_camera_follows_the_store(store: Store) -> None:
     """From one version to the next while it runs; systemd hears of it, and the loop shows that it is alive."""
     promote(store, 2)
     answers, told, manager = list[Prediction](), list[str](), Manager()
-    with Service(store, [scene()], make, systemd=manager, tell=told.append, on_prediction=answers.append) as service:
+    with Service(store, [scene()], loaded, systemd=manager, tell=told.append, on_prediction=answers.append) as service:
         service._serving._poll_s = 0.02
         done = threading.Event()
         loop = threading.Thread(target=service.run, args=(done.is_set,))
@@ -109,7 +111,7 @@ def test_the_log_holds_answers_or_changes(store: Store, pictures: CameraPlan, tm
     log = Log(path=tmp_path / "a.log", limit_bytes=10**6, every_answer=every_answer)
     changes: list[str | None] = []
     announce = AnnounceSettings(hold_s=0.0)
-    with Service(store, [pictures], make, announce=announce, log=log, on_change=lambda change: changes.append(change.label)) as service:
+    with Service(store, [pictures], loaded, announce=announce, log=log, on_change=lambda change: changes.append(change.label)) as service:
         service.run()
     lines = [json.loads(line) for line in log.path.read_text().splitlines()]
     assert {line["format"] for line in lines} == {"edgecl.prediction/1" if every_answer else "edgecl.change/1"}
@@ -125,7 +127,7 @@ def test_what_cannot_work_is_told_before_a_start_is_counted(store: Store, tmp_pa
         ({"announce": AnnounceSettings(webhook="ftp://x")}, UsageError),
         ({"log": Log(path=tmp_path, limit_bytes=10**6, every_answer=False)}, BadInput),
     ):
-        with pytest.raises(error), Service(store, [scene()], make, **options):
+        with pytest.raises(error), Service(store, [scene()], loaded, **options):
             pass
     assert store.state() == before
     assert threading.active_count() == threads
@@ -133,10 +135,10 @@ def test_what_cannot_work_is_told_before_a_start_is_counted(store: Store, tmp_pa
 
 def test_a_crash_is_a_start_that_counts(store: Store) -> None:
     """An orderly end is none."""
-    with pytest.raises(ZeroDivisionError), Service(store, [scene()], make, on_prediction=lambda prediction: 1 / 0) as service:
+    with pytest.raises(ZeroDivisionError), Service(store, [scene()], loaded, on_prediction=lambda prediction: 1 / 0) as service:
         service.run()
     assert health.starts(store.state(), NEWEST) == 1
     answers: list[Prediction] = []
-    with Service(store, [scene()], make, on_prediction=answers.append) as service:
+    with Service(store, [scene()], loaded, on_prediction=answers.append) as service:
         service.run(lambda: len(answers) > 1)
     assert health.starts(store.state(), NEWEST) == 1

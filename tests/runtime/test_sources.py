@@ -187,11 +187,21 @@ def test_a_password_is_no_part_of_the_name(text: str) -> None:
     assert "cam" in parse_source(text).name
 
 
-@pytest.mark.parametrize("text", ["rtsp:///stream", "http://", "rtsp://[::1/x"])
+@pytest.mark.parametrize("text", ["rtsp:///stream", "http://", "rtsp://[::1/x", "rtsp://user:s3cret@/stream"])
 def test_a_stream_has_a_host(text: str) -> None:
-    """The message shows how it is written."""
-    with pytest.raises(UsageError, match=r"names no host\. Write it as (rtsp|http)://HOST"):
+    """The message shows how it is written, and no password."""
+    with pytest.raises(UsageError, match=r"names no host\. Write it as (rtsp|http)://\[USER:PASSWORD@\]HOST") as raised:
         parse_source(text)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_video_that_was_cut_is_read_as_far_as_it_goes(video: Path) -> None:
+    """A recorder that lost its power leaves such files."""
+    content = video.read_bytes()
+    video.write_bytes(content[: content.rindex(b"00dc", 0, content.rindex(b"idx1")) + 40])
+    frames = frames_of(open_source(str(video)))
+    assert [frame.rgb[8, 8].argmax() for frame in frames[:2]] == [0, 1]
+    assert len(frames) <= 3
 
 
 @pytest.mark.parametrize("text", ["csi://", "csi://left", "csi://0?width=wide", "csi://0?colour=1"])
