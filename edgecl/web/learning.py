@@ -1,4 +1,7 @@
-"""Learning what was collected, or applying a bundle, in a process of its own with the lowest priority: a child that is followed line by line."""
+"""What takes minutes, in a process of its own with the lowest priority: learning what was collected, applying a bundle, writing a report.
+
+The child is an `edgecl` command that is followed line by line.
+"""
 
 import json
 import os
@@ -18,13 +21,16 @@ from typing import Any, Literal
 from edgecl.errors import EdgeclError, GateFailed, Interrupted, MissingExtra, StoreBusy
 from edgecl.manifest import Manifest
 from edgecl.store import Store
+from edgecl.store.atomic import os_errors
 from edgecl.store.inbox import Inbox
 from edgecl.web.estimate import seconds_left, seconds_to_learn
 
 State = Literal["idle", "running", "done", "staged", "refused", "failed", "stopped"]
+What = Literal["learn", "bundle", "report"]
 NICENESS = 19
 OOM_SCORE = "800"  # when memory runs out, the kernel takes the learner and not the app
-BUNDLE_S = 20.0  # about how long a bundle takes
+BUNDLE_S, REPORT_S = 20.0, 30.0  # about how long these take
+REPORT_FOLDER, REPORT_PAGE = "report", "index.html"  # in a version's folder
 PATIENCE_S = 15.0  # for a learner that was asked to stop
 NEEDED = ("onnx", "onnxruntime", "timm", "torch", "torchvision")
 
@@ -46,11 +52,16 @@ def apply_command(store: Path, bundle: Path, *, stage: bool) -> list[str]:
     return [sys.executable, "-m", "edgecl", "apply", "--json", f"--store={store}", *(["--stage"] if stage else []), "--", str(bundle)]
 
 
+def report_command(store: Path, number: int, out: Path) -> list[str]:
+    """The command line of a child that writes the report of a version."""
+    return [sys.executable, "-m", "edgecl", "report", str(number), "--json", f"--store={store}", f"--out={out}"]
+
+
 @dataclass
 class _Job:
     """One child and what it said so far."""
 
-    what: Literal["learn", "bundle"]
+    what: What
     process: subprocess.Popen[str]
     settle: Callable[[bool], None]  # told whether what it was given is in the model now
     pictures: int
@@ -65,11 +76,11 @@ class _Job:
 
 
 class Learning:
-    """At most one child at a time: a learn of the store's inbox, or a bundle.
+    """At most one child at a time: a learn of the store's inbox, a bundle, or a report.
 
     Args:
         latency_ms: what one answer of the app takes now; the estimate of a store that has never learned begins with it.
-        command, apply: make the children's command lines, as `learn_command` and `apply_command` do.
+        command, apply, report: make the children's command lines, as `learn_command`, `apply_command` and `report_command` do.
     """
 
     def __init__(
@@ -80,11 +91,12 @@ class Learning:
         latency_ms: Callable[[], float | None],
         command: Callable[..., Sequence[str]] = learn_command,
         apply: Callable[..., Sequence[str]] = apply_command,
+        report: Callable[..., Sequence[str]] = report_command,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._inbox = store, inbox
         self._latency_ms = latency_ms
-        self._command, self._apply = command, apply
+        self._command, self._apply, self._report = command, apply, report
         self._clock = clock
         self._lock = threading.Lock()
         self._job: _Job | None = None
@@ -129,6 +141,21 @@ class Learning:
             command = self._apply(self._store.root, path, stage=stage)
             self._begin("bundle", command, lambda _: path.unlink(missing_ok=True), pictures=0, expected_s=BUNDLE_S)
 
+    def report(self, number: int) -> None:
+        """Have a new child write the report of a version into the version's folder.
+
+        Raises:
+            StoreBusy: a child is at work already.
+            UsageError: there is no such version.
+        """
+        with self._lock:
+            self._check_free()
+            folder = self._store.folder(number) / REPORT_FOLDER
+            with os_errors(f"making the folder of version {number}'s report"):
+                folder.mkdir(exist_ok=True)
+            command = self._report(self._store.root, number, folder / REPORT_PAGE)
+            self._begin("report", command, lambda _: None, pictures=0, expected_s=REPORT_S)
+
     def _check_free(self) -> None:
         if self._job is not None:
             raise StoreBusy("the camera is learning already. Wait for it, or stop it first.")
@@ -141,9 +168,7 @@ class Learning:
         else:
             self._inbox.give_back()  # more pictures will be added to these
 
-    def _begin(
-        self, what: Literal["learn", "bundle"], command: Sequence[str], settle: Callable[[bool], None], *, pictures: int, expected_s: float
-    ) -> None:
+    def _begin(self, what: What, command: Sequence[str], settle: Callable[[bool], None], *, pictures: int, expected_s: float) -> None:
         """Start the child and the thread that follows it; what it was given is settled when it cannot be started."""
         try:
             process = _child(command)
@@ -222,6 +247,8 @@ class Learning:
     def _conclusion(self, job: _Job, code: int, answers: list[str]) -> tuple[State, str, dict[str, Any] | None]:
         result = _object(answers)
         job.settle(code == 0 and result is not None)
+        if code == 0 and job.what == "report":
+            return "idle", "", None
         if code == 0 and result is not None:
             return ("done" if result.get("state") == "current" else "staged"), "", self._with_classes(result)
         problem = next((line.removeprefix("error: ") for line in reversed(job.said) if line.startswith("error: ")), "")

@@ -10,10 +10,9 @@ from starlette.responses import Response
 from edgecl.errors import UsageError
 from edgecl.store import Store, history
 from edgecl.web.endpoints import Call, Endpoint
+from edgecl.web.learning import REPORT_FOLDER, REPORT_PAGE
 from edgecl.web.schema import integer, record
 
-REPORT = "report"
-REPORT_PAGE = "index.html"
 # A report is one page with its own styles and pictures; nothing in it runs.
 REPORT_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; sandbox"
 
@@ -49,14 +48,22 @@ def report(call: Call) -> Response:
     """A file of a version's report."""
     path = report_files(call.site.store, call.path["number"]).get(call.path["file"])
     if path is None:
-        raise UsageError(f"version {call.path['number']} has no report file {call.path['file']!r:.60}. Write one with: edgecl report")
+        raise UsageError(
+            f"version {call.path['number']} has no report file {call.path['file']!r:.60}. Write it on the page, under History."
+        )
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return Response(path.read_bytes(), media_type=kind, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
+def write_report(call: Call) -> Mapping[str, Any]:
+    """`edgecl.learning/1`: begin to write a version's report."""
+    call.site.learning.report(call.path["number"])
+    return {"format": "edgecl.learning/1", **call.site.learning.status()}
+
+
 def report_files(store: Store, number: int) -> dict[str, Path]:
     """The files of a version's report by their names in it. What is asked for is looked up here, and never becomes a path."""
-    folder = store.folder(number) / REPORT
+    folder = store.folder(number) / REPORT_FOLDER
     if folder.is_symlink() or not folder.is_dir():
         return {}
     files = (
@@ -92,6 +99,15 @@ ENDPOINTS = (
         changes=True,
         rate="change",
         body=record({}, {"version": integer(0)}),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/versions/{number}/report",
+        handler=write_report,
+        summary="Write a version's report, in a process of its own; followed like a learn",
+        answers={200: "edgecl.learning/1", 409: "no such version, or a learn is going on"},
+        changes=True,
+        rate="change",
     ),
     Endpoint(
         method="GET",

@@ -157,7 +157,7 @@ def test_the_real_apply_brings_what_another_camera_learned(store: Store, inbox: 
     from edgecl.store.history import rollback
 
     assert main(["pack", "3", "--since", "2", "--out", str(tmp_path / "task.edgecl"), "--store", str(store.root), "--pictures"]) == 0
-    rollback(store, 1)
+    rollback(store, 2)
     found = Learning(store, inbox, latency_ms=lambda: 1.0)
     found.apply((tmp_path / "task.edgecl").read_bytes(), stage=False)
     until(lambda: found.status()["state"] != "running", 180.0)

@@ -3,7 +3,9 @@
 import pytest
 
 from edgecl.store import Store
+from edgecl.store.verify import verify
 from edgecl.web.versions import report_files
+from tests.runtime.waiting import until
 from tests.web.client import Client
 
 
@@ -59,6 +61,19 @@ def test_a_report_is_served_from_its_listing_alone(client: Client, store: Store)
     assert client.get("/report/3/charts/one.svg").headers["content-type"] == "image/svg+xml"
     for name in ("settings", "../manifest.json", "%2e%2e/manifest.json", "..%2fmanifest.json", "charts", "", "/etc/passwd"):
         assert client.get(f"/report/3/{name}").status in (400, 404), name
-    assert client.get("/report/2/index.html").problem.endswith("Write one with: edgecl report")
+    assert client.get("/report/2/index.html").problem.endswith("Write it on the page, under History.")
     rows = client.get("/api/versions").json()["versions"]
     assert [row["report"] for row in rows] == [True, False, False, False]
+
+
+@pytest.mark.slow
+def test_a_report_is_written_and_read(client: Client, store: Store) -> None:
+    """`edgecl report` as a child writes the page of a version into its folder, from where it is served."""
+    assert client.post("/api/versions/9/report").status == 409
+    assert client.post("/api/versions/3/report").json()["progress"]["what"] == "report"
+    until(lambda: client.get("/api/learning").json()["state"] != "running", 120.0)
+    assert client.get("/api/learning").json()["problem"] == ""
+    page = client.get("/report/3/index.html")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"<h1>Version 3 " in page.data
+    assert [finding for finding in verify(store, deep=True) if finding.damage] == []

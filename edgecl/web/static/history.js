@@ -22,7 +22,9 @@ function card(row, found) {
     el("p", { className: "soft small" }, [figures(row), when(row.created)].filter(Boolean).join(" · ")),
     el("div", { className: "row" },
       row.number === found.current ? null : el("button", { click: () => serve(row, found) }, row.number < found.current ? "Roll back to it" : "Serve it"),
-      row.report ? el("a", { className: "button-link", href: `/report/${row.number}/index.html`, target: "_blank", rel: "noopener" }, "Report") : null),
+      row.report
+        ? el("a", { className: "button-link", href: `/report/${row.number}/index.html`, target: "_blank", rel: "noopener" }, "Report")
+        : el("button", { className: "quiet", click: (event) => write(row.number, event.target) }, "Write a report")),
     row.operation === "learn" ? details(row.number) : null);
 }
 
@@ -59,6 +61,16 @@ function details(number) {
     }
   });
   return element;
+}
+
+async function write(number, button) {
+  try {
+    await change("POST", `/api/versions/${number}/report`);
+    button.disabled = true;
+    button.textContent = "Writing …";
+  } catch (problem) {
+    toast(problem.message);
+  }
 }
 
 async function serve(row, found) {
