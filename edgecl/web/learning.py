@@ -222,13 +222,16 @@ class Learning:
     def _follow(self, job: _Job) -> None:
         """Read what the child says until it ends, then draw the conclusion. Runs in a thread."""
         answers: list[str] = []
-        reader = threading.Thread(target=lambda: answers.extend(job.process.stdout or ()), daemon=True)
-        reader.start()
-        for line in job.process.stderr or ():
-            self._hear(job, line.strip())
-        reader.join()
-        code = job.process.wait()
-        state, problem, result = self._conclusion(job, code, answers)
+        with job.process:  # which closes its pipes and waits for it
+            reader = threading.Thread(target=lambda: answers.extend(job.process.stdout or ()), daemon=True)
+            reader.start()
+            for line in job.process.stderr or ():
+                self._hear(job, line.strip())
+            reader.join()
+        try:
+            state, problem, result = self._conclusion(job, job.process.returncode, answers)
+        except EdgeclError as error:  # the disk is full, or somebody removed the version at this moment
+            state, problem, result = "failed", str(error), None
         with self._lock:
             self._state, self._problem, self._result, self._job = state, problem, result, None
 
