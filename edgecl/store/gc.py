@@ -10,6 +10,7 @@ from edgecl.errors import EdgeclError, StoreBusy, StoreDamaged, UsageError
 from edgecl.store.atomic import os_errors, remove_folder, size_of, sync_folder
 from edgecl.store.locks import unused
 from edgecl.store.names import GOOD, is_hash, version_folder
+from edgecl.store.reports import lost_reports
 from edgecl.store.store import Store
 from edgecl.store.versions import WEIGHTS_FILE
 
@@ -125,6 +126,8 @@ def _purge(store: Store, pictures: set[str], remover: _Remover) -> Report:
         exports = store.root / "exports" / version_folder(number)
         if exports.is_dir():
             remover.folder(exports)
+    for path in lost_reports(store.root, ()):  # each may show a picture that is to go
+        remover.file(path)
     return _collect(store, holders, remover, doomed=holders)
 
 
@@ -150,7 +153,7 @@ def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collec
     lost_pictures = [path for path in sorted((store.root / "memory").glob("*.jpg")) if is_hash(path.stem) and path.stem not in pictures]
     for path in lost_adapters:
         remover.folder(path)
-    for path in lost_pictures:
+    for path in (*lost_pictures, *lost_reports(store.root, stay)):
         remover.file(path)
     return Report(
         dry_run=remover.dry_run,

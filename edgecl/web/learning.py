@@ -1,13 +1,8 @@
-"""What takes minutes, in a process of its own with the lowest priority: learning what was collected, applying a bundle, writing a report.
-
-The child is an `edgecl` command that is followed line by line.
-"""
+"""Learning what was collected, or applying a bundle: a child process that is followed line by line."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -15,22 +10,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 from edgecl.errors import EdgeclError, GateFailed, Interrupted, MissingExtra, StoreBusy
 from edgecl.manifest import Manifest
 from edgecl.store import Store
-from edgecl.store.atomic import os_errors
 from edgecl.store.inbox import Inbox
+from edgecl.web.child import apply_command, learn_command, start
 from edgecl.web.estimate import seconds_left, seconds_to_learn
 
 State = Literal["idle", "running", "done", "staged", "refused", "failed", "stopped"]
-What = Literal["learn", "bundle", "report"]
-NICENESS = 19
-OOM_SCORE = "800"  # when memory runs out, the kernel takes the learner and not the app
-BUNDLE_S, REPORT_S = 20.0, 30.0  # about how long these take
-REPORT_FOLDER, REPORT_PAGE = "report", "index.html"  # in a version's folder
+What = Literal["learn", "bundle"]
+BUNDLE_S = 20.0  # about how long a bundle takes
 PATIENCE_S = 15.0  # for a learner that was asked to stop
 NEEDED = ("onnx", "onnxruntime", "timm", "torch", "torchvision")
 
@@ -39,22 +30,6 @@ def missing_for_learning() -> str:
     """Why this installation cannot learn, with the line that changes it, or nothing. Imports none of what it looks for."""
     absent = next((name for name in NEEDED if find_spec(name) is None), None)
     return "" if absent is None else str(MissingExtra.of(absent, "learn", "Teaching"))
-
-
-def learn_command(store: Path, task: Path, name: str, *, stage: bool) -> list[str]:
-    """The command line of the child."""
-    command = [sys.executable, "-m", "edgecl", "learn", "--json", "--progress-json"]
-    return [*command, f"--store={store}", f"--task={task}", f"--name={name}", *(["--stage"] if stage else [])]
-
-
-def apply_command(store: Path, bundle: Path, *, stage: bool) -> list[str]:
-    """The command line of a child that applies a bundle."""
-    return [sys.executable, "-m", "edgecl", "apply", "--json", f"--store={store}", *(["--stage"] if stage else []), "--", str(bundle)]
-
-
-def report_command(store: Path, number: int, out: Path) -> list[str]:
-    """The command line of a child that writes the report of a version."""
-    return [sys.executable, "-m", "edgecl", "report", str(number), "--json", f"--store={store}", f"--out={out}"]
 
 
 @dataclass
@@ -76,11 +51,12 @@ class _Job:
 
 
 class Learning:
-    """At most one child at a time: a learn of the store's inbox, a bundle, or a report.
+    """At most one child at a time: a learn of the store's inbox, or a bundle.
 
     Args:
         latency_ms: what one answer of the app takes now; the estimate of a store that has never learned begins with it.
-        command, apply, report: make the children's command lines, as `learn_command`, `apply_command` and `report_command` do.
+        command, apply: make the children's command lines, as `learn_command` and `apply_command` do.
+        written: is told the number of each version that came of it.
     """
 
     def __init__(
@@ -91,12 +67,12 @@ class Learning:
         latency_ms: Callable[[], float | None],
         command: Callable[..., Sequence[str]] = learn_command,
         apply: Callable[..., Sequence[str]] = apply_command,
-        report: Callable[..., Sequence[str]] = report_command,
+        written: Callable[[int], None] = lambda number: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._inbox = store, inbox
         self._latency_ms = latency_ms
-        self._command, self._apply, self._report = command, apply, report
+        self._command, self._apply, self._written = command, apply, written
         self._clock = clock
         self._lock = threading.Lock()
         self._job: _Job | None = None
@@ -141,21 +117,6 @@ class Learning:
             command = self._apply(self._store.root, path, stage=stage)
             self._begin("bundle", command, lambda _: path.unlink(missing_ok=True), pictures=0, expected_s=BUNDLE_S)
 
-    def report(self, number: int) -> None:
-        """Have a new child write the report of a version into the version's folder.
-
-        Raises:
-            StoreBusy: a child is at work already.
-            UsageError: there is no such version.
-        """
-        with self._lock:
-            self._check_free()
-            folder = self._store.folder(number) / REPORT_FOLDER
-            with os_errors(f"making the folder of version {number}'s report"):
-                folder.mkdir(exist_ok=True)
-            command = self._report(self._store.root, number, folder / REPORT_PAGE)
-            self._begin("report", command, lambda _: None, pictures=0, expected_s=REPORT_S)
-
     def _check_free(self) -> None:
         if self._job is not None:
             raise StoreBusy("the camera is learning already. Wait for it, or stop it first.")
@@ -171,7 +132,7 @@ class Learning:
     def _begin(self, what: What, command: Sequence[str], settle: Callable[[bool], None], *, pictures: int, expected_s: float) -> None:
         """Start the child and the thread that follows it; what it was given is settled when it cannot be started."""
         try:
-            process = _child(command)
+            process = start(command)
         except OSError as error:
             settle(False)
             raise EdgeclError(f"the learner cannot be started ({error.strerror}). Is the disk full, or the memory?") from error
@@ -234,6 +195,8 @@ class Learning:
             state, problem, result = "failed", str(error), None
         with self._lock:
             self._state, self._problem, self._result, self._job = state, problem, result, None
+        if result is not None:
+            self._written(int(result["version"]))
 
     def _hear(self, job: _Job, line: str) -> None:
         try:
@@ -250,8 +213,6 @@ class Learning:
     def _conclusion(self, job: _Job, code: int, answers: list[str]) -> tuple[State, str, dict[str, Any] | None]:
         result = _object(answers)
         job.settle(code == 0 and result is not None)
-        if code == 0 and job.what == "report":
-            return "idle", "", None
         if code == 0 and result is not None:
             return ("done" if result.get("state") == "current" else "staged"), "", self._with_classes(result)
         problem = next((line.removeprefix("error: ") for line in reversed(job.said) if line.startswith("error: ")), "")
@@ -265,19 +226,6 @@ class Learning:
         """What the child said, and each class before and after."""
         manifest: Manifest = self._store.manifest(int(result["version"]))
         return {**result, "classes": manifest.checks.get("classes", {}), "parent": manifest.parent}
-
-
-def _child(command: Sequence[str]) -> subprocess.Popen[str]:
-    """Start the command with the lowest priority; its threads inherit it, for they come later."""
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
-    )
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-    with suppress(OSError):
-        Path(f"/proc/{process.pid}/oom_score_adj").write_text(OOM_SCORE)
-    return process
 
 
 def _object(lines: list[str]) -> dict[str, Any] | None:

@@ -14,8 +14,9 @@ import pytest
 from edgecl.errors import BadPictures, EdgeclError, StoreBusy
 from edgecl.store import Store
 from edgecl.store.inbox import Inbox
+from edgecl.web.child import NICENESS, apply_command, learn_command
 from edgecl.web.estimate import SHARES, START_S, seconds_left, seconds_to_learn
-from edgecl.web.learning import NICENESS, Learning, apply_command, learn_command, missing_for_learning
+from edgecl.web.learning import Learning, missing_for_learning
 from tests.runtime.waiting import until
 
 PROGRESS = """{"format": "edgecl.progress/1", "stage": "training", "done": 1, "total": 2, "seconds": 1.0}"""
@@ -248,6 +249,17 @@ def test_what_is_left(stage: str, done: int, total: int, passed_s: float, expect
     """First the estimate less what has passed, then what the part that is done says."""
     assert seconds_left(stage, done, total, passed_s=passed_s, expected_s=60.0) == pytest.approx(expected)
     assert sum(SHARES.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("script", "told"), [(f"print('{RESULT % 'current'}')", [3]), ("sys.exit(4)", [])])
+def test_whoever_wants_to_know_is_told_of_a_new_version(store: Store, inbox: Inbox, script: str, told: list[int]) -> None:
+    """Its number, once it is written: the page then has its report made. A learn that failed made none."""
+    numbers: list[int] = []
+    found = Learning(store, inbox, latency_ms=lambda: 10.0, command=child(script), written=numbers.append)
+    found.start(stage=False)
+    until(lambda: found.status()["state"] != "running")
+    found.close()
+    assert numbers == told
 
 
 @pytest.mark.slow

@@ -215,7 +215,7 @@ function drawLearning() {
 }
 
 function drawProgress(box, { what, stage, part, seconds_left: left, pictures }) {
-  const title = { learn: `Learning ${plural(pictures, "picture")}`, bundle: "Applying a bundle", report: "Writing a report" }[what];
+  const title = what === "bundle" ? "Applying a bundle" : `Learning ${plural(pictures, "picture")}`;
   if (!byId("progress")) {
     box.replaceChildren(el("div", { className: "card stack" },
       el("div", { className: "row" }, el("h2", { className: "grow" }, title), el("span", { id: "progress-left", className: "soft number" })),
@@ -223,10 +223,10 @@ function drawProgress(box, { what, stage, part, seconds_left: left, pictures }) 
       el("div", { className: "row" }, el("span", { id: "progress-stage", className: "grow soft" }),
         el("button", { className: "quiet", click: stop }, "Stop"))));
   }
-  if (what !== "learn") byId("progress").removeAttribute("value"); // it does not tell how far it is
+  if (what === "bundle") byId("progress").removeAttribute("value"); // it does not tell how far it is
   else byId("progress").value = part;
   byId("progress-stage").textContent = stage;
-  byId("progress-left").textContent = what !== "learn" ? "" : `about ${duration(left)} left`;
+  byId("progress-left").textContent = what === "bundle" ? "" : `about ${duration(left)} left`;
 }
 
 async function stop() {
