@@ -11,6 +11,7 @@ from edgecl.errors import EdgeclError, StoreBusy, StoreDamaged, UsageError
 from edgecl.store.atomic import os_errors, remove_all, size_of, sync_folder
 from edgecl.store.locks import unused
 from edgecl.store.names import GOOD, is_hash, version_folder
+from edgecl.store.reports import lost_reports
 from edgecl.store.store import Store
 from edgecl.store.versions import WEIGHTS_FILE
 
@@ -124,6 +125,7 @@ def _purge(store: Store, pictures: set[str], remover: _Remover) -> Report:
         with store.pointer_lock(), os_errors("removing good"):
             (store.root / GOOD).unlink()  # durable once `_collect` settles
     remover.remove([path for number in holders if (path := store.root / "exports" / version_folder(number)).is_dir()])
+    remover.remove(lost_reports(store.root, ()))  # each may show a picture that is to go
     return _collect(store, holders, remover, doomed=holders)
 
 
@@ -140,7 +142,7 @@ def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collec
     adapters, pictures = _reachable(store, stay)
     lost_adapters = [path for path in sorted((store.root / "adapters").iterdir()) if is_hash(path.name) and path.name not in adapters]
     lost_pictures = [path for path in sorted((store.root / "memory").glob("*.jpg")) if is_hash(path.stem) and path.stem not in pictures]
-    remover.remove([*lost_adapters, *lost_pictures])
+    remover.remove([*lost_adapters, *lost_pictures, *lost_reports(store.root, stay)])
     return Report(
         dry_run=remover.dry_run,
         bytes_freed=remover.freed,

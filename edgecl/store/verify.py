@@ -17,6 +17,7 @@ from edgecl.store.finding import RESTORE, Finding, attempt, check_file, check_sp
 from edgecl.store.names import CURRENT, GOOD, is_hash, version_folder, version_number
 from edgecl.store.pointers import read_pointer
 from edgecl.store.reading import JSON_LIMIT, parse_json, read_bytes
+from edgecl.store.reports import REPORTS, lost_reports
 from edgecl.store.settings import SETTINGS_FILE
 from edgecl.store.state import HAND_WRITTEN, STATE_FILE
 from edgecl.store.store import Store
@@ -66,6 +67,9 @@ def _top(store: Store, deep: bool) -> Iterator[Finding]:
         if version_number(entry.name) not in numbers:
             problem = f"no version, for it has no {MANIFEST_FILE} or no version's name"
             yield Finding(path=f"versions/{entry.name}", problem=problem, remedy=f"{RESTORE} Or delete it: nothing uses it.")
+    for path in lost_reports(store.root, numbers):
+        problem = "a report of a version that is gone"
+        yield Finding(path=f"{REPORTS}/{path.name}", problem=problem, remedy="Delete it, or run: edgecl gc", damage=False)
     leftovers = sorted((store.root / "tmp").iterdir()) if (store.root / "tmp").is_dir() else []
     for entry in leftovers:
         yield Finding(
