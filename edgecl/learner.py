@@ -216,8 +216,9 @@ def _train_and_judge(store: Store, begun: Begun, at_once: int, guard: Guard, pro
     if lesson.pictureless:
         fixed = np.array([entry.row for entry in lesson.pictureless])
         head = beside_fixed_rows(head, old, fixed, features[fit], rows[fit])
-    gate = _judge(lesson, old.logits(before), head.logits(features), begun.max_drop, store.settings().gate.significance)
-    return Outcome(adapter, trials, coefficient, features, head, temperature, gate)
+    answered = old.logits(before)
+    gate = _judge(lesson, answered, head.logits(features), begun.max_drop, store.settings().gate.significance)
+    return Outcome(adapter, trials, coefficient, answered, features, head, temperature, gate)
 
 
 def _device(wanted: str, board: Board) -> str:

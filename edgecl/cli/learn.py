@@ -82,6 +82,9 @@ def learn(
         time | None,
         typer.Option(parser=clock_time, metavar="HH:MM", help="Wait until the clock shows this, then begin.", show_default=False),
     ] = None,
+    progress_json: Annotated[
+        bool, typer.Option("--progress-json", help="Progress on stderr as JSON, one edgecl.progress/1 per line, for programs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""
@@ -100,7 +103,7 @@ def learn(
         batch=first_given(batch, own.batch, board.batch, _DEFAULT.batch),
     )
     guard = _guard(opened, max_minutes)
-    with listening(guard), shown() as show:
+    with listening(guard), shown(as_json=progress_json) as show:
         _wait(guard, at)
         # Not before: who waits for the night needs no torch in memory.
         from edgecl.learner import learn as learn_task
