@@ -124,8 +124,11 @@ def learn(
             outcome = _study(store, begun, fitting.pictures, guard, watched)
             run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed}
             manifest = store.commit(draft_of(store, begun.parent, begun.lesson, outcome, begun.settings, write_graph, run))
-        gate = GateResult.from_json(manifest.checks["gate"])
-        state = _serve(store, manifest, make_predictor, stage or not gate.passed)
+        state = _serve(store, manifest, make_predictor, stage or not manifest.checks["gate"]["passed"])
+    return _result(manifest, begun, state, tuple(changed.values()), guard)
+
+
+def _result(manifest: Manifest, begun: Begun, state: str, warnings: tuple[str, ...], guard: Guard) -> LearnResult:
     return LearnResult(
         version=manifest.number,
         state=state,
@@ -135,8 +138,8 @@ def learn(
         coefficient=manifest.recipe.steps[-1].coefficients["*"],
         accuracy=manifest.checks["accuracy"],
         rejected=tuple((r.path, r.reason) for r in begun.lesson.rejected),
-        warnings=(*begun.lesson.warnings, *changed.values()),
-        gate=gate,
+        warnings=(*begun.lesson.warnings, *warnings),
+        gate=GateResult.from_json(manifest.checks["gate"]),
         seconds=begun.seconds(guard),
         peak_memory_mib=peak_memory_mib(),
     )

@@ -14,6 +14,7 @@ from edgecl.store.creating import BASE_FILE, FOLDERS
 from edgecl.store.exports import check_exports
 from edgecl.store.facts import FACTS_FILE
 from edgecl.store.finding import RESTORE, Finding, attempt, check_file, check_spelling
+from edgecl.store.inbox import INBOX
 from edgecl.store.names import CURRENT, GOOD, is_hash, version_folder, version_number
 from edgecl.store.pointers import read_pointer
 from edgecl.store.reading import JSON_LIMIT, parse_json, read_bytes
@@ -166,12 +167,16 @@ def _shared(store: Store, deep: bool, pictures: set[str], adapters: set[str]) ->
 
 
 def _unnamed(store: Store, pictures: set[str], adapters: set[str]) -> Iterator[Finding]:
-    """Left by a learn that did not finish; the next one may use them, and gc removes them."""
+    """Left by a learn that did not finish: the next one may use it, and gc removes it. And what waits in the inbox."""
     remedy = "No version uses it. Remove it with: edgecl gc"
     for path in sorted((store.root / "adapters").glob("*")):
         if is_hash(path.name) and path.name not in adapters:
             found = attempt(f"adapters/{path.name}", lambda path=path: load_adapter(store.root, path.name), remedy, damage=False)  # type: ignore[misc]
             yield from found
+    for path in sorted((store.root / INBOX).glob("*/*/*.jpg")):
+        if is_hash(path.stem):
+            found = check_file(store.root, path, path.stem, None, True, "Delete it, and take the picture again.")
+            yield from (replace(finding, damage=False) for finding in found)
     for path in sorted((store.root / "memory").glob("*.jpg")):
         if is_hash(path.stem) and path.stem not in pictures:
             yield from (replace(finding, damage=False) for finding in check_file(store.root, path, path.stem, None, True, remedy))
