@@ -78,6 +78,8 @@ def test_the_wheel_holds_the_library_the_exporter_and_the_devices(built: Path) -
         "edgecl/cli/__init__.py",
         "edgecl/py.typed",
         "edgecl/devices/__init__.py",
+        "edgecl/report/page.css",
+        "edgecl/report/page.html.j2",
         "edgecl_export/__init__.py",
         "edgecl_export/py.typed",
     }
