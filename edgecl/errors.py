@@ -4,12 +4,15 @@
     ├── UsageError              2   the arguments do not make sense together
     ├── Refused                 3   a check said no and nothing was promoted
     │   ├── GateFailed
-    │   └── ParityFailed
+    │   ├── ParityFailed
+    │   └── EngineUnusable
+    │       └── GpuFailed
     ├── BadInput                4   a file, folder or value that was handed in is not usable
     │   ├── BadPictures
     │   ├── BadWeights
     │   ├── BadSettings
-    │   └── UnsupportedBackbone
+    │   ├── UnsupportedBackbone
+    │   └── (CameraLost, UnreadablePicture: beside what raises them)
     ├── StoreBusy               5   another process holds the store's lock
     ├── StoreDamaged            6   the store's own files contradict each other
     ├── NoSpace                 7   the disk is full
@@ -44,6 +47,14 @@ class GateFailed(Refused):
 
 class ParityFailed(Refused):
     """Two forms of one model (torch, merged, ONNX Runtime, engine) do not agree."""
+
+
+class EngineUnusable(Refused):
+    """A TensorRT engine cannot be served, or not with this version. What was serving still serves."""
+
+
+class GpuFailed(EngineUnusable):
+    """The GPU or its driver reports an error, such as short memory; the engine may be sound."""
 
 
 class BadInput(EdgeclError):

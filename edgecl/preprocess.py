@@ -5,6 +5,7 @@ bytes -> decode -> rgb uint8 [h, w, 3] -> to_input -> uint8 [size, size, 3]
 
 import contextlib
 import io
+import math
 import re
 import struct
 import threading
@@ -25,6 +26,8 @@ from edgecl.settings import PIXEL_LIMIT
 
 Rgb = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+REACH = {"bicubic": 2.0, "bilinear": 1.0}  # how many pixels, of the larger of the two grids, a resized pixel looks to each side
+SLENDER = 1.9  # times as high as wide: from 2 on Pillow resizes in another order, so only the whole gives the same numbers
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 FILE_LIMIT = 256 * 2**20  # bytes of one picture file; an uncompressed picture of the pixel limit has 192 million
 MOST_SCANS = 100  # of a JPEG; progressive ones have about ten, and each costs a pass over every pixel
@@ -214,6 +217,14 @@ def capture_time(data: bytes) -> float | None:
     return taken.timestamp() + (float(f"0.{fraction}") if re.fullmatch("[0-9]{1,9}", fraction) else 0.0)
 
 
+def cut_region(rgb: Rgb, region: tuple[float, float, float, float]) -> Rgb:
+    """The part of `[h, w, 3]` that begins at (left, top) and is (width, height) large, all as parts of the frame; at least one pixel."""
+    h, w = rgb.shape[:2]
+    left, top = (min(round(part * side), side - 1) for part, side in zip(region[:2], (w, h), strict=True))
+    right, bottom = (round((start + part) * side) for start, part, side in zip(region[:2], region[2:], (w, h), strict=True))
+    return np.ascontiguousarray(rgb[top : max(bottom, top + 1), left : max(right, left + 1)])
+
+
 def to_input(rgb: Rgb, geometry: Geometry) -> Rgb:
     """Resize the short side of `[h, w, 3]` to size / crop_pct and cut the centre out: `[size, size, 3]`.
 
@@ -222,11 +233,38 @@ def to_input(rgb: Rgb, geometry: Geometry) -> Rgb:
     h, w = rgb.shape[:2]
     short = int(geometry.size / geometry.crop_pct)
     target = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
-    image = Image.fromarray(rgb)
-    if target != image.size:
-        image = image.resize(target, RESAMPLING[geometry.interpolation])
     left, upper = round((target[0] - geometry.size) / 2), round((target[1] - geometry.size) / 2)
+    columns, rows = _needed(w, target[0], left, geometry), _needed(h, target[1], upper, geometry)
+    if max(h / w, rows.count / columns.count) > SLENDER:
+        columns, rows = _Part(slice(0, w), 0, target[0]), _Part(slice(0, h), 0, target[1])
+    image = Image.fromarray(rgb[rows.source, columns.source])
+    if target != (w, h):
+        image = image.resize((columns.count, rows.count), RESAMPLING[geometry.interpolation])
+    left, upper = left - columns.first, upper - rows.first
     return np.array(image.crop((left, upper, left + geometry.size, upper + geometry.size)))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of one side of a picture that is resized: what of it the crop can depend on."""
+
+    source: slice  # pixels of the picture
+    first: int  # pixel of the resized picture
+    count: int  # pixels of the resized picture
+
+
+def _needed(side: int, target: int, start: int, geometry: Geometry) -> _Part:
+    """The part of a side that `geometry.size` pixels from `start` on see, when `side` pixels are resized to `target`.
+
+    It begins and ends where a pixel's edge falls on a pixel's edge, so that resizing it alone gives the same numbers; where there is no such
+    place it is the whole side. A camera's frame is half as much work so.
+    """
+    common = math.gcd(side, target)
+    step, source_step = target // common, side // common
+    margin = math.ceil(REACH[geometry.interpolation] * max(target / side, 1.0)) + 1
+    first = max(0, start - margin) // step
+    last = min(common, -(-(start + geometry.size + margin) // step))
+    return _Part(slice(first * source_step, last * source_step), first * step, (last - first) * step)
 
 
 def shrink(rgb: Rgb, short_side: int) -> Rgb:

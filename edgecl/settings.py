@@ -1,8 +1,9 @@
-"""Every number that can be set, once, with its unit. Settings stop at the door: functions inside take plain keyword arguments."""
+"""Everything that can be set, once, with its unit. Settings stop at the door: functions inside take plain keyword arguments."""
 
 from dataclasses import dataclass
 
 DEFAULT_CAPACITY = 128  # rows of the head
+DEVICES = ("auto", "cpu", "cuda")  # what learn may train on; auto takes the GPU where torch sees one
 PIXEL_LIMIT = 64_000_000  # pixels of one picture; above it a file is refused before it is decoded
 KEY_PREFIX = "ed25519:"  # before the 64 hex digits of a public key
 
@@ -53,3 +54,25 @@ class LearnSettings:
     label_smoothing: float = 0.1
     coefficients: tuple[float, ...] = (0.0, 0.5, 1.0)  # candidates of the search
     threads: int = 0  # CPU threads, 0 = as many as torch takes by itself
+    device: str = "auto"  # one of DEVICES
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    """One camera of the app."""
+
+    source: str  # as `edgecl run --source` takes it
+    region: tuple[float, float, float, float] | None = None  # left, top, width, height as parts of the frame, 0..1; None: all of it
+    max_fps: float = 0.0  # frames per second that are answered at most; 0 = all that the engine has time for
+    smoothing: int = 1  # frames over which probabilities are averaged; 1 = none
+    loop: bool = False  # a file or folder begins anew at its end
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnounceSettings:
+    """Where the app says that an answer changed."""
+
+    hold_s: float = 0.5  # seconds for which a new answer must last
+    mqtt: str | None = None  # mqtt[s]://[user:password@]host[:port]/topic
+    webhook: str | None = None  # http[s]://...
+    command: tuple[str, ...] | None = None  # program and arguments; gets the event on its stdin

@@ -22,6 +22,7 @@ from edgecl.preprocess import (
     UnreadablePicture,
     alike,
     capture_time,
+    cut_region,
     decode,
     encode_jpeg,
     geometry_of,
@@ -354,6 +355,53 @@ def test_pillows_warnings_stay_off_and_others_on_between_threads(monkeypatch: py
     assert heard == []
 
 
+@pytest.mark.parametrize(
+    ("shape", "geometry"),
+    [
+        ((720, 1280), Geometry(224, 0.9, "bicubic")),
+        ((1080, 1920), Geometry(224, 0.9, "bicubic")),
+        ((480, 640), Geometry(224, 0.875, "bilinear")),
+        ((523, 279), Geometry(224, 0.9, "bicubic")),
+    ],
+    ids=str,
+)
+def test_the_part_that_is_resized_gives_the_numbers_of_the_whole(shape: tuple[int, int], geometry: Geometry) -> None:
+    """At the model's real size, against resizing everything and cutting the middle out."""
+    rgb = noise(*shape)
+    np.testing.assert_array_equal(to_input(rgb, geometry), torchvision_input(rgb, geometry))
+
+
+def test_of_a_cameras_frame_only_a_part_is_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1280 columns the 704 that the crop sees."""
+    widths: list[int] = []
+    resize = Image.Image.resize
+
+    def noted(image: Image.Image, *arguments: object) -> Image.Image:
+        widths.append(image.width)
+        return resize(image, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    to_input(noise(720, 1280), Geometry(224, 0.9, "bicubic"))
+    assert widths == [704]
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        ((0.0, 0.0, 1.0, 1.0), (slice(0, 40), slice(0, 60))),
+        ((0.5, 0.25, 0.5, 0.5), (slice(10, 30), slice(30, 60))),
+        ((0.999, 0.999, 0.001, 0.001), (slice(39, 40), slice(59, 60))),
+        ((0.0, 0.0, 0.001, 0.001), (slice(0, 1), slice(0, 1))),
+    ],
+)
+def test_a_region_is_a_part_of_the_frame(region: tuple[float, float, float, float], expected: tuple[slice, slice]) -> None:
+    """Left, top, width, height; at least one pixel, in memory of its own."""
+    rgb = noise(40, 60)
+    cut = cut_region(rgb, region)
+    np.testing.assert_array_equal(cut, rgb[expected])
+    assert cut.flags.c_contiguous
+
+
 def torchvision_input(rgb: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
     """timm's evaluation transform without its last, normalising steps."""
     transforms = pytest.importorskip("torchvision.transforms")
@@ -364,10 +412,16 @@ def torchvision_input(rgb: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.
 
 @pytest.mark.parametrize("geometry", [Geometry(32, 0.9, "bicubic"), Geometry(33, 0.875, "bilinear"), Geometry(32, 1.0, "bicubic")], ids=str)
 @pytest.mark.parametrize(
-    "shape", [(40, 40), (61, 47), (47, 61), (480, 641), (7, 5), (1, 1), (300, 3), (3, 299), (35, 90), (90, 36), (32, 32)], ids=str
+    "shape",
+    [
+        *[(40, 40), (61, 47), (47, 61), (480, 641), (7, 5), (1, 1), (300, 3), (3, 299), (35, 90), (90, 36), (32, 32)],
+        *[(720, 1280), (1280, 720), (480, 640), (523, 279), (840, 400), (800, 400), (760, 400)],
+    ],
+    ids=str,
 )
 def test_the_input_is_torchvisions(shape: tuple[int, int], geometry: Geometry) -> None:
-    """Pixel for pixel: odd sizes, pictures smaller than the input, strips, and pictures that already fit."""
+    """Pixel for pixel: odd sizes, pictures smaller than the input, strips, pictures that already fit, and the frames of cameras, of which
+    only a part is resized; twice as high as wide is where Pillow changes its order."""
     rgb = noise(*shape)
     np.testing.assert_array_equal(to_input(rgb, geometry), torchvision_input(rgb, geometry))
     assert to_input(rgb, geometry).shape == (geometry.size, geometry.size, 3)
@@ -489,3 +543,19 @@ def test_a_senseless_fraction_is_left_out() -> None:
     """Superscripts are digits to Python, but no number."""
     assert capture_time(photo("1970:01:01 00:00:01", "ab")) == 1
     assert capture_time(b"not a picture") is None
+
+
+def test_a_file_over_the_limit_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what tells that it is too large is read."""
+    monkeypatch.setattr("edgecl.preprocess.FILE_LIMIT", 100)
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff" + bytes(1000))
+    with pytest.raises(UnreadablePicture, match="over the file limit: more than 0 MiB"):
+        read_file(tmp_path / "a.jpg")
+
+
+def test_a_jpeg_in_too_many_scans_is_not_decoded() -> None:
+    """Each scan costs a pass over all pixels, so a small file could keep a board busy for hours; cameras write ten or so."""
+    with pytest.raises(UnreadablePicture, match="a JPEG in 101 scans, at most 100 are read"):
+        decode(b"\xff\xd8\xff" + b"\xff\xda" * 101)
+    with pytest.raises(UnreadablePicture, match="truncated"):
+        decode(b"\xff\xd8\xff" + b"\xff\xda" * 100)

@@ -15,9 +15,10 @@ from edgecl.learner import learn
 from edgecl.outcome import GraphWriter
 from edgecl.pictures import find
 from edgecl.preprocess import geometry_of
-from edgecl.runtime.app import run
+from edgecl.runtime.app import App, CameraPlan
 from edgecl.runtime.base import Prediction, Predictor
-from edgecl.runtime.sources import open_source
+from edgecl.runtime.serving import FixedServing
+from edgecl.runtime.sources import parse_source
 from edgecl.settings import AdapterShape, LearnSettings, MemorySettings
 from edgecl.start import create_store
 from edgecl.store import Store
@@ -56,8 +57,19 @@ def walk(
 ) -> None:
     """Walk the road in the empty `folder`; `export` writes a version for deployment and answers with a sentence."""
     say("init: a small ViT with random numbers. It is UNTRAINED: the figures below show that the road works, not how well a camera learns.")
-    store = create_store(
-        folder / "model",
+    store = untrained_store(folder / "model", write_graph, make_predictor)
+    for number, things in enumerate(TASKS, start=1):
+        _teach(store, folder, number, things, say, progress, write_graph, make_predictor)
+    say(export(store, int(store.current or 0)))
+    _run(store, folder, say, make_predictor)
+    back = rollback(store)
+    say(f"rollback: version {back} serves again, without {', '.join(TASKS[-1])}")
+
+
+def untrained_store(root: Path, write_graph: GraphWriter, make_predictor: Callable[[], Predictor]) -> Store:
+    """A small model of random numbers that knows nothing yet: enough to show every command, and made in a second."""
+    return create_store(
+        root,
         architecture=UNTRAINED,
         state=random_state(UNTRAINED, seed=0),
         source="random numbers",
@@ -67,12 +79,6 @@ def walk(
         write_graph=write_graph,
         make_predictor=make_predictor,
     )
-    for number, things in enumerate(TASKS, start=1):
-        _teach(store, folder, number, things, say, progress, write_graph, make_predictor)
-    say(export(store, int(store.current or 0)))
-    _run(store, folder, say, make_predictor)
-    back = rollback(store)
-    say(f"rollback: version {back} serves again, without {', '.join(TASKS[-1])}")
 
 
 def _teach(
@@ -117,12 +123,13 @@ def _run(store: Store, folder: Path, say: Say, make_predictor: Callable[[], Pred
     frames.mkdir()
     for index, thing in enumerate(THINGS):
         Image.fromarray(render(thing, seed=2000)).save(frames / f"{index}-{thing}.png")
-    camera, predictor = open_source(str(frames)), make_predictor()
+    predictor = make_predictor()
     answers: list[Prediction] = []
     with store.use() as version:
         predictor.load(version)
-        manifest = store.manifest(int(version.name))
-        run(camera, predictor, manifest, geometry_of(store.facts.architecture), on_prediction=answers.append)
+        serving = FixedServing(predictor, store.manifest(int(version.name)))
+        app = App([CameraPlan(source=parse_source(str(frames)))], serving, geometry_of(store.facts.architecture))
+        app.run(lambda _, prediction: answers.append(prediction))
     for answer in answers:
         say(
             f"run: {Path(answer.source).name}: {answer.label} {answer.score:.0%}{' (unknown)' if answer.unknown else ''}, {answer.latency_ms:.1f} ms"

@@ -1,11 +1,18 @@
 """The seams between edgecl and the hardware. Each has a shipped fake in `edgecl.runtime.fake`."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgecl.errors import BadInput
+
+
+class CameraLost(BadInput):
+    """A live camera is not there, or gives nothing any more. Opening it again later may help."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,11 @@ class Frame:
     index: int  # 0-based within the source
 
 
+def wall_time() -> str:
+    """Now, as `Frame.wall_time` tells it."""
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
 class Camera(Protocol):
     """A source of frames."""
 
@@ -27,6 +39,7 @@ class Camera(Protocol):
 
         Raises:
             UnreadablePicture: this one frame cannot be decoded; the next `read` goes on behind it.
+            CameraLost: nothing comes any more; close it, wait, and open it again.
         """
         ...
 

@@ -1,6 +1,8 @@
-"""A camera and a model without hardware, for tests, docs and trying out an app on a laptop."""
+"""A camera, a model and a running app without hardware, for tests, docs and trying things out on a laptop."""
 
-from collections.abc import Callable, Iterable
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecl.layout import FREE_BIAS
-from edgecl.runtime.base import Frame
+from edgecl.runtime.base import Frame, Prediction
+from edgecl.runtime.live import CameraStatus, HourCounts, LiveStatus
 
 FRAME_NS = 40_000_000  # the fake camera's clock: 25 frames per second
 WALL_TIME = "2000-01-01T00:00:00+00:00"
@@ -84,3 +87,99 @@ class FakeCamera:
     def close(self) -> None:
         """Note that it was called; `read` answers None from now on."""
         self.closed = True
+
+
+class FakeLiveView:
+    """A `LiveView` of an app that does not run: it shows what it is given.
+
+        view = FakeLiveView(("bench",))
+        view.show("bench", frame, prediction)    # wakes `wait_newer`, is counted in `recent` and `status`
+        view.answer_ask = lambda rgb: prediction # what `ask` answers; None while the engine has no time
+
+    Its hour never passes, its uptime is 0, and a camera that was shown something is running, any other one waits.
+    """
+
+    def __init__(self, cameras: Sequence[str] = ("fake",), *, version: int = 0) -> None:
+        self._cameras = tuple(cameras)
+        self._version = version
+        self._shown: dict[str, list[tuple[Frame, Prediction]]] = {name: [] for name in cameras}
+        self._changed = threading.Condition()
+        self.answer_ask: Callable[[NDArray[np.uint8]], Prediction | None] = lambda rgb: None
+
+    def show(self, camera: str, frame: Frame, prediction: Prediction) -> None:
+        """Make these the newest of `camera`; the answer's version becomes the app's."""
+        with self._changed:
+            self._shown[camera].append((frame, prediction))
+            self._version = prediction.version
+            self._changed.notify_all()
+
+    def cameras(self) -> tuple[str, ...]:
+        """The names that it was made with."""
+        return self._cameras
+
+    def latest(self, camera: str) -> tuple[Frame, Prediction] | None:
+        """What was shown last."""
+        shown = self._shown.get(camera)
+        return shown[-1] if shown else None
+
+    def wait_newer(self, camera: str, than_index: int, timeout_s: float) -> tuple[Frame, Prediction] | None:
+        """What is shown with another index than this one, within the time."""
+
+        def newer() -> bool:
+            found = self.latest(camera)
+            return found is not None and found[0].index != than_index
+
+        with self._changed:
+            return self.latest(camera) if self._changed.wait_for(newer, timeout_s) else None
+
+    def ask(self, rgb: NDArray[np.uint8], timeout_s: float) -> Prediction | None:
+        """What `answer_ask` says; never waits."""
+        return self.answer_ask(rgb)
+
+    def status(self) -> LiveStatus:
+        """As of an app that just started; latencies are those of the shown answers."""
+        answers = [prediction for shown in self._shown.values() for _, prediction in shown]
+        p50, p95 = map(float, np.percentile([each.latency_ms for each in answers], (50, 95))) if answers else (None, None)
+        return LiveStatus(
+            version=self._version,
+            runtime="fake",
+            provider="fake",
+            cameras={name: self._status(name) for name in self._cameras},
+            latency_p50_ms=p50,
+            latency_p95_ms=p95,
+            frames=len(answers),
+            swaps=0,
+            last_swap_gap_ms=None,
+            last_swap_fault=None,
+            started=WALL_TIME,
+            uptime_s=0.0,
+        )
+
+    def _status(self, camera: str) -> CameraStatus:
+        count = len(self._shown[camera])
+        return CameraStatus(
+            state="running" if count else "waiting",
+            fps=1e9 / FRAME_NS if count else 0.0,
+            frame_age_s=0.0 if count else None,
+            frames=count,
+            dropped=0,
+            skipped=0,
+            reconnects=0,
+            last_fault=None,
+        )
+
+    def recent(self) -> tuple[HourCounts, ...]:
+        """One hour with everything that was shown."""
+        return tuple(
+            HourCounts(
+                camera=name,
+                hours_ago=0,
+                begun=WALL_TIME,
+                answers=len(shown),
+                unknown=sum(prediction.unknown for _, prediction in shown),
+                mean_score=sum(prediction.score for _, prediction in shown) / len(shown),
+                classes=Counter(prediction.label for _, prediction in shown if not prediction.unknown),
+            )
+            for name, shown in self._shown.items()
+            if shown
+        )

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgecl.errors import BadInput, EdgeclError, StoreBusy, UsageError
 from edgecl.manifest import BACKGROUND, ClassEntry, Manifest, Operation, normal_name
+from edgecl.store.health import forgive
 from edgecl.store.store import Store
 from edgecl.store.versions import CANARY_FILE, GRAPH_FILE, WEIGHTS_FILE, Draft
 
@@ -121,12 +122,15 @@ def current_version(store: Store) -> int:
 def promote(store: Store, number: int) -> int | None:
     """Make version `number` current, whatever its gate said; returns the one that was current before.
 
+    It is a person's word: what the app holds against the version is forgotten, so that it may be started again.
+
     Raises:
         UsageError: there is no such version.
         StoreDamaged: one of its files was changed.
         StoreBusy: somebody else moved `current` at this moment, or its weights must be rebuilt while somebody learns.
     """
     before = store.current
+    forgive(store, number)
     if not store.promote(number, expected=before):
         raise StoreBusy(f"current moved from {before} to {store.current} at this moment, so it was left there. Look with: edgecl log")
     return before

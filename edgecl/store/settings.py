@@ -3,13 +3,15 @@
 import json
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import KEY_PREFIX, BundleSettings, GateSettings, MemorySettings
+from edgecl.settings import AnnounceSettings, BundleSettings, CameraSettings, GateSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
+from edgecl.store.rules import RULES, TEXT
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +19,16 @@ else:
     import tomli as tomllib
 
 SETTINGS_FILE = "settings.toml"
+CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # becomes a part of topics and addresses
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnDefaults:
+    """What `learn` takes where no flag says otherwise; None leaves it to the device profile."""
+
+    device: str | None = None  # auto | cpu | cuda
+    threads: int | None = None  # CPU threads, 0 = as many as torch takes by itself
+    batch: int | None = None  # pictures per training step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,30 +37,15 @@ class Settings:
 
     memory: MemorySettings = field(default_factory=MemorySettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    learn: LearnDefaults = field(default_factory=LearnDefaults)
     bundles: BundleSettings = field(default_factory=BundleSettings)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Rule:
-    kind: type
-    low: float
-    high: float
-    words: str
-
-
-# One row per key: its table, its name, what it may be.
-_RULES: dict[tuple[str, str], _Rule] = {
-    ("memory", "per_class"): _Rule(kind=int, low=1, high=10_000, words="a whole number from 1 to 10000"),
-    ("memory", "budget_mib"): _Rule(kind=float, low=0.001, high=1e6, words="a number of MiB from 0.001 to 1000000"),
-    ("gate", "max_drop"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1 (0.03 is 3 points)"),
-    ("gate", "significance"): _Rule(kind=float, low=0.0, high=1.0, words="a number from 0 to 1"),
-}
-_KEY = re.compile(f"{KEY_PREFIX}[0-9a-f]{{64}}")
+    announce: AnnounceSettings = field(default_factory=AnnounceSettings)
+    cameras: Mapping[str, CameraSettings] = field(default_factory=dict)  # by name, in the order of the file
 
 
 def settings_text(settings: Settings) -> str:
     """The file that `init` writes."""
-    memory, gate, keys = settings.memory, settings.gate, settings.bundles.trusted_keys
+    memory, gate = settings.memory, settings.gate
     return (
         "# What you may change in this store. A key that is left out has its default.\n"
         "\n[memory]\n"
@@ -57,8 +54,11 @@ def settings_text(settings: Settings) -> str:
         "\n[gate]\n"
         f"max_drop = {float(gate.max_drop)!r}  # how much accuracy on old classes a new version may lose, 0 to 1\n"
         f"significance = {float(gate.significance)!r}  # p of the one-sided McNemar test, below it the loss counts\n"
+        "\n[learn]\n"
+        "# device, threads and batch, where those of the board's profile are not wanted; docs/formats.md\n"
         "\n[bundles]\n"
-        f"trusted_keys = {json.dumps(list(keys))}  # public keys (edgecl keygen); with one here, apply takes signed bundles only\n"
+        f"trusted_keys = {json.dumps(list(settings.bundles.trusted_keys))}  "
+        "# public keys (edgecl keygen); with one here, apply takes signed bundles only\n"
     )
 
 
@@ -75,41 +75,49 @@ def read_settings(root: Path) -> Settings:
     except (ValueError, RecursionError) as error:
         raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
     for name in tables:
-        if name not in ("memory", "gate", "bundles"):
-            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected [memory], [gate] or [bundles]. Remove it.")
-    memory: dict[str, Any] = {key: _checked("memory", key, value) for key, value in _table(tables, "memory").items()}
-    gate = {key: _checked("gate", key, value) for key, value in _table(tables, "gate").items()}
-    return Settings(memory=MemorySettings(**memory), gate=GateSettings(**gate), bundles=_bundles(_table(tables, "bundles")))
+        if name not in RULES:
+            *most, last = ("[cameras.NAME]" if table == "cameras" else f"[{table}]" for table in RULES)
+            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected {', '.join(most)} or {last}. Remove it.")
+    return Settings(
+        memory=MemorySettings(**_table(tables, "memory")),
+        gate=GateSettings(**_table(tables, "gate")),
+        learn=LearnDefaults(**_table(tables, "learn")),
+        bundles=BundleSettings(**_table(tables, "bundles")),
+        announce=AnnounceSettings(**_table(tables, "announce")),
+        cameras={name: _camera(name, entry) for name, entry in _is_table(tables.get("cameras", {}), "cameras").items()},
+    )
+
+
+def _camera(name: str, entry: object) -> CameraSettings:
+    if CAMERA_NAME.fullmatch(name) is None:
+        raise BadSettings(
+            f"{SETTINGS_FILE}: [cameras.{name}] is no camera's name, expected 1 to 40 letters, digits, - and _, such as [cameras.bench]. "
+            "Correct its name."
+        )
+    place = f"cameras.{name}"
+    found = {key: _checked("cameras", place, key, value) for key, value in _is_table(entry, place).items()}
+    if "source" not in found:
+        raise BadSettings(f'{SETTINGS_FILE}: [{place}] has no source, expected {TEXT.words}, such as source = "/dev/video0". Add it.')
+    return CameraSettings(**found)
 
 
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
-    table = tables.get(name, {})
-    if not isinstance(table, dict):
-        raise BadSettings(f"{SETTINGS_FILE}: {name} = {table!r} stands where the table [{name}] belongs. Correct the file.")
-    return table
+    return {key: _checked(name, name, key, value) for key, value in _is_table(tables.get(name, {}), name).items()}
 
 
-def _bundles(table: dict[str, Any]) -> BundleSettings:
-    unknown = sorted(set(table) - {"trusted_keys"})
-    if unknown:
-        raise BadSettings(f"{SETTINGS_FILE}: [bundles] {unknown[0]} is unknown, expected trusted_keys. Remove it or correct its name.")
-    keys = table.get("trusted_keys", [])
-    for key in keys if isinstance(keys, list) else [keys]:
-        # A key that cannot be understood must not turn into "no key, so anything goes".
-        if not isinstance(keys, list) or not isinstance(key, str) or _KEY.fullmatch(key) is None:
-            raise BadSettings(
-                f'{SETTINGS_FILE}: [bundles] trusted_keys holds {key!r}, expected a list of texts such as "{KEY_PREFIX}<64 hex digits>", '
-                "which edgecl keygen prints. Correct the value."
-            )
-    return BundleSettings(trusted_keys=tuple(keys))
+def _is_table(value: object, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadSettings(f"{SETTINGS_FILE}: {place} = {value!r} stands where the table [{place}] belongs. Correct the file.")
+    return value
 
 
-def _checked(table: str, key: str, value: object) -> float:
-    rule = _RULES.get((table, key))
+def _checked(table: str, place: str, key: str, value: object) -> Any:
+    """`value` as it is kept; `place` is the table as the file calls it."""
+    rule = RULES[table].get(key)
     if rule is None:
-        known = ", ".join(name for where, name in _RULES if where == table)
-        raise BadSettings(f"{SETTINGS_FILE}: [{table}] {key} is unknown, expected one of: {known}. Remove it or correct its name.")
-    number = isinstance(value, int if rule.kind is int else (int, float)) and not isinstance(value, bool)
-    if not number or not rule.low <= value <= rule.high:  # type: ignore[operator]
-        raise BadSettings(f"{SETTINGS_FILE}: [{table}] {key} = {value!r}, expected {rule.words}. Correct the value.")
-    return rule.kind(value)  # type: ignore[no-any-return]
+        known = ", ".join(RULES[table])
+        raise BadSettings(f"{SETTINGS_FILE}: [{place}] {key} is unknown, expected one of: {known}. Remove it or correct its name.")
+    found = rule.check(value)
+    if found is None:
+        raise BadSettings(f"{SETTINGS_FILE}: [{place}] {key} = {value!r}, expected {rule.words}. Correct the value.")
+    return found

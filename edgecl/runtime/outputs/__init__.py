@@ -1,0 +1,1 @@
+"""Where answers go. Nothing here ever makes the app's loop wait."""
