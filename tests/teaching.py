@@ -1,5 +1,6 @@
 """A store small enough to learn in a second, and tasks of coloured pictures that it can tell apart."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,3 +85,13 @@ def teach(store: Store, folder: Path, **changes: object) -> LearnResult:
     """`learn` with quick settings."""
     options: dict[str, object] = {"settings": QUICK, "write_graph": write_graph, "make_predictor": OrtPredictor, **changes}
     return learn(store, folder, **options)  # type: ignore[arg-type]
+
+
+def made_to_hurt(place: Path) -> tuple[Store, Path]:
+    """A store in `place/model` that learned eight colours honestly, and a task with other pictures of them under new names."""
+    store = new_store(place / "model")
+    old = ("red", "green", "blue", "yellow", "violet", "white", "black", "grey")
+    teach(store, draw_task(place / "honest", *old, count=14))
+    for index, name in enumerate(old):
+        shutil.copytree(draw(place / "looks", name, count=30, seed=3), place / "hurt" / f"thing {index}")
+    return store, place / "hurt"

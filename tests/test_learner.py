@@ -24,7 +24,7 @@ from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.selftest import self_test
 from edgecl.store import Store
 from tests.export.models import KINDS
-from tests.teaching import QUICK, draw, draw_task, new_store, teach
+from tests.teaching import QUICK, draw, draw_task, made_to_hurt, new_store, teach
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
@@ -162,12 +162,9 @@ def test_stage_writes_a_version_that_does_not_serve(store: Store, tmp_path: Path
 
 def test_a_task_made_to_hurt_is_refused_by_the_gate(tmp_path: Path) -> None:
     """Old classes' looks under new names: the version is written, not served, the reasons are words, and each class's loss is counted."""
-    store = new_store(tmp_path / "model")
-    old = ("red", "green", "blue", "yellow", "violet", "white", "black", "grey")
-    teach(store, draw_task(tmp_path / "honest", *old, count=14))
-    for index, name in enumerate(old):
-        shutil.copytree(draw(tmp_path / "looks", name, count=30, seed=3), tmp_path / "hurt" / f"thing {index}")
-    result = teach(store, tmp_path / "hurt")
+    store, hurt = made_to_hurt(tmp_path)
+    old = [entry.name for entry in store.manifest(1).classes]
+    result = teach(store, hurt)
     assert (result.state, store.current, result.gate.passed) == ("staged", 1, False)
     assert any("held-out pictures of old classes fell from" in reason for reason in result.gate.reasons)
     classes = store.manifest(2).checks["classes"]
