@@ -32,7 +32,7 @@ from edgecl.runtime.base import Predictor
 from edgecl.runtime.eager import features_of, lower_tokens
 from edgecl.search import choose, fit_calibrated, search
 from edgecl.serve import serve
-from edgecl.settings import LearnSettings
+from edgecl.settings import AUTO, LearnSettings
 from edgecl.store import Facts, Store
 from edgecl.store.names import task_id
 from edgecl.training import Example, mixed_precision, sees_gpu, train_adapter
@@ -72,6 +72,7 @@ def learn(
     write_graph: GraphWriter,
     make_predictor: Callable[[], Predictor],
     settings: LearnSettings,
+    device: str = AUTO,
     val: Path | None = None,
     name: str | None = None,
     stage: bool = False,
@@ -80,16 +81,20 @@ def learn(
 ) -> LearnResult:
     """Learn one task folder into a new version; promote it unless the gate says no or `stage` asks to wait.
 
+    Args:
+        device: auto, cpu or cuda. The board is no part of `settings`, for it does not decide what is learned beyond rounding.
+
     Raises:
         BadPictures, BadInput: the folder cannot be learned from.
         StoreBusy: another process changes the store.
+        MissingExtra: there is no GPU to use, or one that torch does not see.
         ParityFailed: the exported graph does not answer as the trained model does; the version stays staged.
     """
     started = time.monotonic()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     board = detect()
-    settings = replace(settings, device=_device(settings.device, board))
+    device = _device(device, board)
     with store.learning_lock():
         assert store.current is not None, "init has promoted version 0"
         parent = store.manifest(store.current)
@@ -104,9 +109,9 @@ def learn(
             seed=settings.seed,
             progress=progress,
         )
-        settings, changed = _fitting(_careful(settings, lesson), store.facts, board)
-        outcome = _study(store, parent, lesson, settings, max_drop, progress)
-        run = {"seconds": round(time.monotonic() - started, 1), "peak_memory_mib": peak_memory_mib(), **_used(settings, board), **changed}
+        settings, changed = _fitting(_careful(settings, lesson), store.facts, board, device)
+        outcome = _study(store, parent, lesson, settings, device, max_drop, progress)
+        run = {"seconds": round(time.monotonic() - started, 1), "peak_memory_mib": peak_memory_mib(), **_used(device, board), **changed}
         manifest = store.commit(draft_of(store, parent, lesson, outcome, settings, write_graph, run))
         state = serve(store, manifest, make_predictor, stage=stage or not outcome.gate.passed)
     return LearnResult(
@@ -125,12 +130,14 @@ def learn(
     )
 
 
-def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettings, max_drop: float | None, progress: Progress) -> Outcome:
+def _study(
+    store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettings, device: str, max_drop: float | None, progress: Progress
+) -> Outcome:
     """Train, search, refit and judge; everything that takes minutes."""
     architecture, shape, capacity = store.facts.architecture, store.facts.adapter, parent.capacity
     state = store.merged_state(parent.recipe)
     rows, fit, judging = lesson.rows(), lesson.fit_indices(), lesson.judge_indices()
-    vit = build(architecture, state, settings.device)
+    vit = build(architecture, state, device)
     inputs = [sample.input for sample in lesson.samples]
     tokens = lower_tokens(vit, inputs, shape.first_block, progress=lambda done, total: progress("looking at pictures", done, total))
     before = features_of(vit, tokens, shape.first_block)
@@ -152,7 +159,7 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
 
     def features_at(coefficient: float) -> Array:
         if coefficient not in seen:
-            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]), settings.device)
+            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]), device)
             seen[coefficient] = features_of(merged, tokens, shape.first_block)
         return seen[coefficient]
 
@@ -177,10 +184,10 @@ def _device(wanted: str, board: Board) -> str:
     return choose_device(wanted, board, sees_gpu=sees_gpu(), hidden=hidden)
 
 
-def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> tuple[LearnSettings, dict[str, str]]:
+def _fitting(settings: LearnSettings, facts: Facts, board: Board, device: str) -> tuple[LearnSettings, dict[str, str]]:
     """The batch that the free memory holds, and what `run.json` and the user are told where it is another one."""
     free_mib = board.memory.available_mib if board.memory is not None else None
-    if settings.device == "cuda":
+    if device == "cuda":
         # A Jetson's GPU has no memory of its own: what Linux would give and what CUDA would give are the same, and the smaller one is true.
         on_gpu_mib = torch.cuda.mem_get_info()[0] // 2**20
         free_mib = min(on_gpu_mib, free_mib) if free_mib is not None and board.profile.kind == "jetson" else on_gpu_mib
@@ -194,13 +201,12 @@ def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> tuple[Learn
     return replace(settings, batch=batch.pictures), {"batch_changed": batch.warning} if batch.warning else {}
 
 
-def _used(settings: LearnSettings, board: Board) -> dict[str, Any]:
+def _used(device: str, board: Board) -> dict[str, Any]:
     """What `run.json` says of the hardware."""
-    device = torch.device(settings.device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else board.profile.title
-    mixed = mixed_precision(device)
+    name = torch.cuda.get_device_name(device) if device == "cuda" else board.profile.title
+    mixed = mixed_precision(torch.device(device))
     return {
-        "device": device.type,
+        "device": device,
         "hardware": name,
         "profile": board.profile.name,
         "training_type": "float32" if mixed is None else str(mixed).removeprefix("torch."),
