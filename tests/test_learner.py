@@ -308,7 +308,7 @@ def record(store: Store, number: int) -> dict[str, Any]:
 def test_the_record_says_what_it_ran_on(store: Store) -> None:
     """Device, type and threads stand in run.json, outside the deterministic part; a batch that was kept is not mentioned."""
     run = record(store, 1)
-    assert (run["device"], run["threads"], run["settings"]["device"], run["settings"]["batch"]) == ("cpu", 1, "cpu", 8)
+    assert (run["device"], run["threads"], run["settings"]["batch"]) == ("cpu", 1, 8)
     assert run["training_type"] in ("float32", "bfloat16")
     assert run["profile"] in profile_names()
     assert "batch_changed" not in run
@@ -334,9 +334,8 @@ def test_a_gpu_that_torch_does_not_see_stops_before_anything_is_written(tmp_path
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     store = new_store(tmp_path / "model")
     task, before = draw_task(tmp_path / "task", "red", "green", count=4), snapshot(store.root)
-    auto = dataclasses.replace(QUICK, device="auto")
     with pytest.raises(MissingExtra, match=r"does not see.*pip install --index-url https://pypi\.jetson-ai-lab\.io/jp6/cu126 torch"):
-        teach(store, task, settings=auto)
+        teach(store, task, device="auto")
     assert snapshot(store.root) == before
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert teach(store, task, settings=auto).state == "current"
+    assert teach(store, task, device="auto").state == "current"
