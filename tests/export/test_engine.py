@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from edgecl.errors import EngineUnusable, GpuFailed, StoreBusy, UsageError
-from edgecl.layout import refittable_names
+from edgecl.layout import refittable_names, to_deployment
 from edgecl.runtime.cudart import Gpu
 from edgecl.runtime.engines import keep, listed, remove
+from edgecl.runtime.fake_tensorrt import fake_tensorrt
 from edgecl.runtime.fake_tensorrt.plan import Plan
 from edgecl.runtime.findings import timing
 from edgecl.runtime.ort import OrtPredictor
@@ -26,6 +27,7 @@ from edgecl.runtime.trt import TrtPredictor
 from edgecl.store import Store, history
 from edgecl.store.locks import exclusive
 from edgecl_export.graph import write_graph
+from edgecl_export.to_tensorrt import Road, road_of, surrogate
 from tests.runtime.engine_board import Board as EngineBoard
 from tests.runtime.engine_board import board_of as any_board
 
@@ -109,6 +111,49 @@ def test_a_plan_holds_nothing_that_was_learned(board: Board) -> None:
     for name in refittable_names(board.store.facts.architecture):
         assert np.ptp(weights[name]) > 0
     np.testing.assert_allclose(weights["blocks.1.mlp.fc1.weight_t"], base["blocks.1.mlp.fc1.weight"].T, atol=1e-3)
+
+
+@every_release
+def test_stand_ins_have_variety(board: Board) -> None:
+    """Constant tensors, tensors of equal values and the head become noise where they can be changed, each its own; all others stay."""
+    architecture, road = board.store.facts.architecture, road_of(board.trt)
+    empty = np.zeros((16, architecture.width), np.float32), np.zeros(16, np.float32)
+    arrays = to_deployment(board.store.base(), *empty, architecture)
+    constant, first, second = "blocks.0.mlp.fc1.weight_t", "blocks.0.attn.qkv.weight_t", "blocks.1.attn.qkv.weight_t"
+    arrays[constant], arrays[second] = np.ones_like(arrays[constant]), arrays[first].copy()
+    made = surrogate(arrays, architecture, road)
+    changed = {name for name in arrays if not np.array_equal(made[name], arrays[name])}
+    assert changed == {constant, second, "head.weight_t", "head.bias"}
+    assert len({made[name].tobytes() for name in refittable_names(architecture)}) == len(refittable_names(architecture))
+    assert all(np.ptp(made[name]) > 0 for name in refittable_names(architecture))
+    assert 0 < np.abs(made[constant]).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("version", "without", "expected"),
+    [
+        ("10.0.1", ("BuilderFlag.REFIT_INDIVIDUAL",), Road(False, 18, "all")),
+        ("10.3.0", (), Road(False, 18, "individual")),
+        ("10.11.0", (), Road(False, 18, "individual")),
+        ("10.12.0", (), Road(True, 20, "individual")),
+        ("10.8.0", ("BuilderFlag.FP16",), Road(True, 20, "individual")),
+        ("11.0.0", ("BuilderFlag.FP16",), Road(True, 20, "individual")),
+        ("10.12.0", ("NetworkDefinitionCreationFlag.STRONGLY_TYPED",), Road(False, 18, "individual")),
+    ],
+)
+def test_the_road_follows_the_flags(version: str, without: tuple[str, ...], expected: Road) -> None:
+    """A flag that is not there is not used, whatever the version; where both roads are open, 10.12 is the border."""
+    trt = fake_tensorrt("10.3", without=without)
+    trt.__version__ = version
+    assert road_of(trt) == expected
+
+
+def test_tensorrt_8_is_sent_to_trtexec() -> None:
+    """With the command that prints the line."""
+    trt = fake_tensorrt("10.3")
+    trt.__version__ = "8.5.2.2"
+    with pytest.raises(EngineUnusable, match=r"TensorRT 8\.5\.2\.2 is older than 10\. Export for it with: edgecl export --onnx --opset 16"):
+        road_of(trt)
 
 
 @every_release
