@@ -193,7 +193,8 @@ def _read_cache(config: Any, path: Path, notes: list[str]) -> None:
         content = path.read_bytes()
     except OSError:
         content = b""
-    if not config.set_timing_cache(config.create_timing_cache(content), False):
+    cache = config.create_timing_cache(content)
+    if cache is None or not config.set_timing_cache(cache, False):
         notes.append(f"the timing cache {path.name} is from another GPU or TensorRT and is begun anew")
         config.set_timing_cache(config.create_timing_cache(b""), False)
 

@@ -458,6 +458,27 @@ def test_auto_freezes_where_a_refit_answers_wrongly(board: Board) -> None:
     assert board.agrees(board.predictor(1), 1)
 
 
+def test_the_next_best_engine_serves_where_the_best_fails(store: Store) -> None:
+    """A frozen engine that was damaged gives way to the one that can be refitted, at once; the failure is recorded."""
+    board = board_of(store)
+    board.export(1, kind="refit")
+    frozen = board.export(1, kind="frozen").facts
+    _flip(store.root / "engines" / frozen.name)
+    predictor = board.predictor(1)
+    assert predictor.serving is not None
+    assert predictor.serving.facts.kind == "refit"
+    assert [entry["engine"] for entry in board.failures()] == [frozen.name]
+
+
+def test_a_refit_engine_that_never_serves_is_not_built_again(store: Store) -> None:
+    """`auto` found out once; the next version gets its frozen engine without a try, and state.json has no ratio."""
+    board = board_of(store, bugs={"drops_a_bias"})
+    first = board.export(1, kind="auto")
+    assert timing(store, first.facts.family) == {"refit_ms": None, "frozen_ms": pytest.approx(0, abs=60), "ratio": None}
+    second = board.export(2, kind="auto")
+    assert (second.facts.kind, second.built, second.ratio, second.notes) == ("frozen", True, None, ())
+
+
 def test_frozen_engines_of_old_versions_go(store: Store) -> None:
     """Only those of the version itself, of current and of good stay."""
     board = board_of(store)
