@@ -46,6 +46,8 @@ class TrtPredictor:
         MissingExtra: TensorRT or a GPU is not there.
     """
 
+    runtime = "tensorrt"
+
     def __init__(self, store: Store, *, precision: Precision | None = None, trt: Any = None, cuda: Cuda | None = None) -> None:
         self._store, self._precision = store, precision
         self._trt = import_tensorrt() if trt is None else trt
@@ -58,19 +60,27 @@ class TrtPredictor:
         return self._serving
 
     @property
-    def runtime(self) -> str:
-        """What the app says that it runs in."""
-        return "tensorrt"
-
-    @property
     def provider(self) -> str:
-        """Name of the engine that answers, `none` without one."""
-        return self._serving.facts.name if self._serving is not None else "none"
+        """File name of the engine that answers.
+
+        Raises:
+            EdgeclError: nothing is loaded.
+        """
+        return self._loaded().facts.name
 
     @property
     def precision(self) -> Precision:
-        """Of the engine that answers; a self-test allows it the differences of that."""
-        return self._serving.facts.precision if self._serving is not None else "fp32"
+        """Of the engine that answers.
+
+        Raises:
+            EdgeclError: nothing is loaded.
+        """
+        return self._loaded().facts.precision
+
+    def _loaded(self) -> Prepared:
+        if self._serving is None:
+            raise EdgeclError("a TrtPredictor was asked before anything was loaded; call load(folder) first")
+        return self._serving
 
     def load(self, folder: Path) -> None:
         """Serve the version in `folder`, which lies in the store and is held by `Store.use`.
@@ -133,9 +143,7 @@ class TrtPredictor:
             EdgeclError: nothing is loaded.
             EngineUnusable: the GPU reports an error.
         """
-        if self._serving is None:
-            raise EdgeclError("infer was called on a TrtPredictor that has nothing loaded; call load(folder) first")
-        session = self._serving.session
+        session = self._loaded().session
         expected = session.shapes[INPUT][1:]
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != expected:
             raise BadInput(
