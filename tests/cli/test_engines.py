@@ -56,6 +56,10 @@ def test_json_has_the_engine(capsys: pytest.CaptureFixture[str]) -> None:
     path = Store.open(Path("model")).root / "engines" / found["engine"]["name"]
     assert path.is_file()
     assert json.loads(path.with_suffix(".json").read_text()) == found["engine"]
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert [
+        key for part in (found, found["engine"], found["engine"]["gpu"], found["selftest"]) for key in part if f'"{key}"' not in page
+    ] == []
 
 
 @pytest.mark.usefixtures("place")
