@@ -71,7 +71,7 @@ def measured(architecture: Architecture, state: Mapping[str, Array], head: tuple
             graph = build_graph(architecture, capacity=len(head[1]), opset=opset, precision=precision)
             (folder / "model.onnx").write_bytes(graph)
             (folder / "weights.safetensors").write_bytes(deployment_weights(state, head, architecture, precision))
-            predictor = OrtPredictor()
+            predictor = OrtPredictor(threads=1)
             predictor.load(folder)
             yield row("app", precision, opset, compare(reference, predictor.infer(pictures)[0], rows), rows)
             if opset == 18:

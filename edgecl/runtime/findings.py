@@ -1,6 +1,6 @@
 """What a board found out about its engines, kept in state.json: how long each kind takes, and which one failed with which version."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgecl.runtime.engines import EngineFacts
@@ -56,5 +56,5 @@ def _engines(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "timings": timings if isinstance(timings, dict) else {}, "failed": failed}
 
 
-def _change(store: Store, change: Any) -> None:
+def _change(store: Store, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     store.update_state(lambda state: {**state, "engines": change(_engines(state))})
