@@ -509,7 +509,7 @@ def test_fp32_means_fp32(board: Board, release: str) -> None:
 
 
 def test_norms_and_softmax_stay_in_fp32_on_the_weakly_typed_road(store: Store) -> None:
-    """Only there layers are pinned, and the flag that makes TensorRT obey is set."""
+    """Only there layers are pinned."""
     weak, typed = board_of(store, "10.3"), board_of(store, "10.16")
     weak.export(1)
     typed.export(1)
