@@ -15,6 +15,7 @@ from edgecl.errors import EdgeclError, EngineUnusable, MissingExtra, UsageError
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.choosing import AnyPredictor
 from edgecl.runtime.rebuild import Ended
+from edgecl.runtime.serving import Served
 from edgecl.runtime.trt import TrtPredictor
 from edgecl.store import Store
 from tests.runtime.engine_board import Board, board_of
@@ -170,6 +171,8 @@ def test_an_engine_takes_over_between_two_frames(place: Place) -> None:
     place.children[0].ended = Ended(0, "")
     place.frames(lambda: place.predictor.runtime == "tensorrt")
     assert place.said[-1] == f"running in TensorRT ({name}) from now on"
+    served = Served(place.board.store.manifest(2), place.predictor)
+    assert (served.runtime, served.provider) == ("tensorrt", name)
     before = place.predictor.infer(pictures())[0]
     np.testing.assert_array_equal(before, place.board.predictor(2).infer(pictures())[0])
     place.predictor.close()
