@@ -187,9 +187,7 @@ class StoreServing:
                 raise ParityFailed(
                     f"version {number} does not answer as it was made to: {result.reason}. It is not served. Run: edgecl verify --deep"
                 )
-            runtime = getattr(predictor, "runtime", "onnxruntime")
-            provider = getattr(predictor, "provider", "CPUExecutionProvider")
-            return Served(manifest, predictor, runtime, provider, stack.pop_all())
+            return Served(manifest, predictor, stack.pop_all())
 
     def _failed(self, number: int, reason: str) -> None:
         health.fail(self._store, number, reason, "app")
