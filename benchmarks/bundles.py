@@ -10,6 +10,8 @@ not made again. Accuracy is over the classes of all three tasks; the gap is in p
 
 import argparse
 import csv
+import functools
+import itertools
 import json
 import os
 import platform
@@ -20,7 +22,7 @@ from pathlib import Path
 
 from grocery import DATA, HERE, WEIGHTS, check_frozen, configuration_hash, edgecl, folder_of
 
-from edgecl.evaluate import Evaluation, evaluate
+from edgecl.evaluate import Evaluation, Labelled, evaluate
 from edgecl.pictures import find
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.ort import OrtPredictor
@@ -59,17 +61,20 @@ def learned_on(work: Path, name: str, start: str | None, tasks: list[list[str]],
     fresh.rename(work / name)
 
 
-def measured(store: Store, split: str) -> Evaluation:
-    """The current version on all pictures of its classes."""
-    manifest = store.manifest(store.current or 0)
-    known = {entry.name for entry in manifest.classes}
-    pictures = [
-        (p.class_name, p.input) for p in find(DATA / split, geometry_of(store.facts.architecture)).pictures if p.class_name in known
-    ]
+@functools.cache
+def pictures_of(work: Path, names: tuple[str, ...], split: str) -> list[Labelled]:
+    """Every picture of some classes, as the model sees it."""
+    folder = folder_of(list(names), split, work / f"{split}-pictures")
+    geometry = geometry_of(Store.open(work / "parent").facts.architecture)
+    return [(picture.class_name, picture.input) for picture in find(folder, geometry).pictures]
+
+
+def measured(store: Store, pictures: list[Labelled]) -> Evaluation:
+    """The current version on these pictures."""
     predictor = OrtPredictor(threads=int(os.environ.get("OMP_NUM_THREADS", "0")))
     with store.use() as folder:
         predictor.load(folder)
-        return evaluate(predictor, pictures, manifest)
+        return evaluate(predictor, pictures, store.manifest(int(folder.name)))
 
 
 def over(result: Evaluation, names: list[str]) -> float:
@@ -90,7 +95,7 @@ def exchanged(work: Path, tasks: list[list[str]], board: str, other: str, *, pic
     began = time.monotonic()
     edgecl("apply", str(bundle), "--store", str(place))
     seconds = time.monotonic() - began
-    result = measured(Store.open(place), split)
+    result = measured(Store.open(place), pictures_of(work, tuple(itertools.chain(*tasks)), split))
     return {
         "store": board,
         "bundle": f"{other}'s, {kind} pictures",
@@ -121,7 +126,7 @@ def main() -> None:
     machine = f"{platform.machine()}-{os.cpu_count()}cores-{os.environ.get('OMP_NUM_THREADS', 'all')}threads"
     rows = []
     for board, other in (("one", "two"), ("two", "one")):
-        both = measured(Store.open(work / f"{board} then {other}"), arguments.split)
+        both = measured(Store.open(work / f"{board} then {other}"), pictures_of(work, tuple(itertools.chain(*tasks)), arguments.split))
         print(f"{board} then {other} on one board: {both.accuracy:.2%} of {both.n}", flush=True)
         for pictures in (False, True):
             row = exchanged(work, tasks, board, other, pictures=pictures, split=arguments.split)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from edgecl.errors import BadInput
 from edgecl.typed import typed
@@ -20,7 +20,10 @@ TARGETS_PER_BLOCK = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The shape of one plain ViT (class token, learned positions, pre-norm blocks) and how pictures enter it."""
+    """The shape of one plain ViT (learned positions, pre-norm blocks) and how pictures enter it.
+
+    Fields with a default came later: where they hold it they are left out of `to_json`, so older stores and keys stay what they were.
+    """
 
     backbone: str  # timm's model name, e.g. vit_tiny_patch16_224
     image_size: int  # pixels, the input is square
@@ -35,6 +38,14 @@ class Architecture:
     std: tuple[float, float, float]
     interpolation: str  # bicubic | bilinear
     crop_pct: float  # part of the resized short side that the centre crop keeps
+    class_token: bool = True
+    registers: int = 0  # tokens that belong to no patch and are never read (Darcet et al. 2023, arXiv 2309.16588)
+    prefix_positions: bool = True  # class token and registers have positions of their own
+    pre_norm: bool = False  # a norm before the first block, and a patch embedding without bias, as in CLIP
+    qkv_bias: bool = True
+    activation: Literal["gelu", "quick_gelu"] = "gelu"
+    pooling: Literal["token", "average"] = "token"  # features are the class token, or the mean of the patches
+    norm_after_pooling: bool = False  # the last norm is `fc_norm` on the pooled features instead of `norm` on every token
 
     @property
     def patches(self) -> int:
@@ -42,9 +53,14 @@ class Architecture:
         return (self.image_size // self.patch_size) ** 2
 
     @property
+    def prefix(self) -> int:
+        """Tokens in front of the patches: the class token, then the registers."""
+        return int(self.class_token) + self.registers
+
+    @property
     def tokens(self) -> int:
-        """n: the patches and the class token."""
-        return self.patches + 1
+        """n: the patches and what stands in front of them."""
+        return self.patches + self.prefix
 
     @property
     def head_width(self) -> int:
@@ -52,8 +68,10 @@ class Architecture:
         return self.width // self.heads
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; `from_json` reads them back."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+        """The fields as JSON values, later ones only where they differ from their default; `from_json` reads them back."""
+        later = {field.name: field.default for field in dataclasses.fields(self) if field.default is not dataclasses.MISSING}
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in later or value != later[name]}
+        return json.loads(json.dumps(fields))  # type: ignore[no-any-return]
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Architecture":
@@ -69,7 +87,7 @@ class Architecture:
                 f"the architecture's fields differ from what this edgecl knows ({error}). The store may come from a newer edgecl."
             ) from error
         counts = (read.image_size, read.patch_size, read.width, read.depth, read.heads, read.mlp_width)
-        whole = all(1 <= count <= LARGEST_COUNT for count in counts)
+        whole = all(1 <= count <= LARGEST_COUNT for count in counts) and 0 <= read.registers <= LARGEST_COUNT
         if not whole or read.image_size % read.patch_size or read.width % read.heads or not 0 < read.crop_pct <= 1:
             raise BadInput(f"an architecture of {counts} and crop_pct {read.crop_pct} is that of no ViT. Restore edgecl.json from a copy.")
         return read
@@ -94,12 +112,15 @@ def target_shape(architecture: Architecture, target: str) -> tuple[int, int]:
 def state_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """Name and shape of every backbone tensor (no head), in forward order, as timm names them."""
     d, p = architecture.width, architecture.patch_size
-    shapes: dict[str, tuple[int, ...]] = {
-        "cls_token": (1, 1, d),
-        "pos_embed": (1, architecture.tokens, d),
-        "patch_embed.proj.weight": (d, 3, p, p),
-        "patch_embed.proj.bias": (d,),
-    }
+    shapes: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, d)} if architecture.class_token else {}
+    if architecture.registers:
+        shapes["reg_token"] = (1, architecture.registers, d)
+    shapes["pos_embed"] = (1, architecture.tokens if architecture.prefix_positions else architecture.patches, d)
+    shapes["patch_embed.proj.weight"] = (d, 3, p, p)
+    if architecture.pre_norm:
+        shapes["norm_pre.weight"] = shapes["norm_pre.bias"] = (d,)
+    else:
+        shapes["patch_embed.proj.bias"] = (d,)
     for block in range(architecture.depth):
         prefix = f"blocks.{block}"
         shapes[f"{prefix}.norm1.weight"] = shapes[f"{prefix}.norm1.bias"] = (d,)
@@ -110,10 +131,12 @@ def state_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
         shapes |= _linear(architecture, f"{prefix}.mlp.fc1") | _linear(architecture, f"{prefix}.mlp.fc2")
         if architecture.layer_scale:
             shapes[f"{prefix}.ls2.gamma"] = (d,)
-    shapes["norm.weight"] = shapes["norm.bias"] = (d,)
+    last = "fc_norm" if architecture.norm_after_pooling else "norm"
+    shapes[f"{last}.weight"] = shapes[f"{last}.bias"] = (d,)
     return shapes
 
 
 def _linear(architecture: Architecture, target: str) -> dict[str, tuple[int, ...]]:
     out, into = target_shape(architecture, target)
-    return {f"{target}.weight": (out, into), f"{target}.bias": (out,)}
+    weight: dict[str, tuple[int, ...]] = {f"{target}.weight": (out, into)}
+    return weight if target.endswith("qkv") and not architecture.qkv_bias else weight | {f"{target}.bias": (out,)}

@@ -4,7 +4,9 @@
     ├── UsageError              2   the arguments do not make sense together
     ├── Refused                 3   a check said no and nothing was promoted
     │   ├── GateFailed
-    │   └── ParityFailed
+    │   ├── ParityFailed
+    │   └── EngineUnusable
+    │       └── GpuFailed
     ├── BadInput                4   a file, folder or value that was handed in is not usable
     │   ├── BadPictures
     │   ├── BadWeights
@@ -45,6 +47,14 @@ class GateFailed(Refused):
 
 class ParityFailed(Refused):
     """Two forms of one model (torch, merged, ONNX Runtime, engine) do not agree."""
+
+
+class EngineUnusable(Refused):
+    """A TensorRT engine cannot be served, or not with this version. What was serving still serves."""
+
+
+class GpuFailed(EngineUnusable):
+    """The GPU or its driver reports an error, such as short memory; the engine may be sound."""
 
 
 class BadInput(EdgeclError):

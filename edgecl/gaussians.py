@@ -31,8 +31,8 @@ class Gaussians:
         return Gaussians({id: self.means[id] for id in class_ids if id in self.means}, self.covariance)
 
     def to_bytes(self) -> bytes:
-        """`statistics.safetensors`"""
-        return safetensors_bytes({"covariance": self.covariance, **{f"{_MEAN}{id}": mean for id, mean in self.means.items()}})
+        """`statistics.safetensors`, classes in the order of their ids"""
+        return safetensors_bytes({"covariance": self.covariance, **{f"{_MEAN}{id}": self.means[id] for id in sorted(self.means)}})
 
 
 def parse_gaussians(data: bytes, width: int) -> Gaussians:
@@ -48,7 +48,7 @@ def parse_gaussians(data: bytes, width: int) -> Gaussians:
         raise ValueError(f"it does not hold one covariance [{width}, {width}] and means [{width}] by class")
     if any(value.dtype != np.float32 or not np.isfinite(value).all() for value in (covariance, *arrays.values())):
         raise ValueError("its values are not finite float32")
-    return Gaussians({name.removeprefix(_MEAN): mean for name, mean in arrays.items()}, covariance)
+    return Gaussians({name.removeprefix(_MEAN): mean for name, mean in sorted(arrays.items())}, covariance)
 
 
 def measured(features: Array, class_ids: Sequence[str]) -> Gaussians:

@@ -1,7 +1,7 @@
 """The deployment layout: one merged model as the tensors that `model.onnx` points into.
 
-The graph multiplies `x @ W`, so Linear weights are stored transposed under `<name>.weight_t` and no Transpose node is needed; the
-class token and the positions are added beforehand into `tok_pos`. Names, order, shapes and dtypes depend on the architecture and the
+The graph multiplies `x @ W`, so Linear weights are stored transposed under `<name>.weight_t` and no Transpose node is needed; class
+token, registers and positions are added beforehand into `tok_pos`. Names, order, shapes and dtypes depend on the architecture and the
 capacity alone, never on values: that keeps the graph and its byte offsets equal from the first task to the last.
 """
 
@@ -16,6 +16,7 @@ from edgecl.architecture import Architecture, linear_targets, state_shapes
 
 Array = NDArray[Any]
 FREE_BIAS = -1e4  # finite in fp16; far below any logit of a used row
+INTO_POSITIONS = ("cls_token", "reg_token", "pos_embed")
 
 
 def deployment_shapes(architecture: Architecture, capacity: int) -> dict[str, tuple[int, ...]]:
@@ -23,7 +24,7 @@ def deployment_shapes(architecture: Architecture, capacity: int) -> dict[str, tu
     linears = {f"{target}.weight" for target in linear_targets(architecture)}
     shapes: dict[str, tuple[int, ...]] = {"tok_pos": (1, architecture.tokens, architecture.width)}
     for name, shape in state_shapes(architecture).items():
-        if name in ("cls_token", "pos_embed"):
+        if name in INTO_POSITIONS:
             continue
         if name in linears:
             shapes[f"{name}_t"] = (shape[1], shape[0])
@@ -32,6 +33,11 @@ def deployment_shapes(architecture: Architecture, capacity: int) -> dict[str, tu
     shapes["head.weight_t"] = (architecture.width, capacity)
     shapes["head.bias"] = (capacity,)
     return shapes
+
+
+def refittable_names(architecture: Architecture) -> list[str]:
+    """The tensors that learning changes, which an engine must be able to take anew: all Linear targets of all blocks, and the head."""
+    return [*(f"{target}.weight_t" for target in linear_targets(architecture)), "head.weight_t", "head.bias"]
 
 
 def to_deployment(
@@ -46,8 +52,7 @@ def to_deployment(
     arrays: dict[str, Array] = {}
     for name, shape in deployment_shapes(architecture, len(head_bias)).items():
         if name == "tok_pos":
-            value = np.array(state["pos_embed"], dtype=np.float32)
-            value[:, :1] += state["cls_token"]
+            value = _positions(state, architecture)
         elif name == "head.weight_t":
             value = head_weight.T
         elif name == "head.bias":
@@ -63,12 +68,35 @@ def to_deployment(
 
 
 def backbone_from_deployment(arrays: Mapping[str, Array], architecture: Architecture) -> dict[str, Array]:
-    """Deployment tensors -> backbone state under timm's names; the class token comes back inside `pos_embed`, `cls_token` is zero."""
-    state: dict[str, Array] = {"cls_token": np.zeros((1, 1, architecture.width), np.float32), "pos_embed": arrays["tok_pos"]}
+    """Deployment tensors -> a backbone state under timm's names that computes the same.
+
+    Class token and registers come back inside `pos_embed` and are zero themselves where they have positions of their own.
+    """
+    n, prefix = int(architecture.class_token), architecture.prefix
+    positions = arrays["tok_pos"]
+    own: dict[str, Array] = {"pos_embed": positions if architecture.prefix_positions else positions[:, prefix:]}
+    for name, tokens in (("cls_token", positions[:, :n]), ("reg_token", positions[:, n:prefix])):
+        own[name] = np.zeros_like(tokens, np.float32) if architecture.prefix_positions else tokens
+    state: dict[str, Array] = {}
     for name in state_shapes(architecture):
-        if name not in state:
+        if name in own:
+            state[name] = own[name]
+        else:
             state[name] = arrays[name] if name in arrays else np.ascontiguousarray(arrays[f"{name}_t"].T)
     return state
+
+
+def _positions(state: Mapping[str, Array], architecture: Architecture) -> Array:
+    """`[1, n, d]`: the positions, with class token and registers added where theirs are, or put in front of the patches'."""
+    value = np.array(state["pos_embed"], dtype=np.float32)
+    tokens = [state[name] for name in INTO_POSITIONS[:2] if name in state_shapes(architecture)]
+    if not tokens:
+        return value
+    front = np.concatenate(tokens, axis=1)
+    if not architecture.prefix_positions:
+        return np.concatenate([front, value], axis=1, dtype=np.float32)
+    value[:, : architecture.prefix] += front
+    return value
 
 
 _DTYPE_NAMES = {"float32": "F32", "float16": "F16"}

@@ -7,6 +7,7 @@ The seed paper is Task Arithmetic with LoRA for Continual Learning (arXiv 2311.0
 current merged weights, its dense update is added, and every choice is made on pictures that were never trained on.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from edgecl.backbone import build
+from edgecl.device import Board, detect
 from edgecl.gate import GateResult, judge
+from edgecl.hardware import batch_that_fits, choose_device
 from edgecl.head import Head, beside_fixed_rows, fit_head
 from edgecl.lesson import Lesson, prepare
 from edgecl.manifest import Manifest
@@ -30,9 +33,9 @@ from edgecl.runtime.eager import features_of, lower_tokens
 from edgecl.search import choose, fit_calibrated, search
 from edgecl.serve import serve
 from edgecl.settings import LearnSettings
-from edgecl.store import Store
+from edgecl.store import Facts, Store
 from edgecl.store.names import task_id
-from edgecl.training import Example, train_adapter
+from edgecl.training import Example, mixed_precision, sees_gpu, train_adapter
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -85,6 +88,8 @@ def learn(
     started = time.monotonic()
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    board = detect()
+    settings = replace(settings, device=_device(settings.device, board))
     with store.learning_lock():
         assert store.current is not None, "init has promoted version 0"
         parent = store.manifest(store.current)
@@ -99,9 +104,9 @@ def learn(
             seed=settings.seed,
             progress=progress,
         )
-        settings = _careful(settings, lesson)
+        settings, changed = _fitting(_careful(settings, lesson), store.facts, board)
         outcome = _study(store, parent, lesson, settings, max_drop, progress)
-        run = {"seconds": round(time.monotonic() - started, 1), "peak_memory_mib": peak_memory_mib()}
+        run = {"seconds": round(time.monotonic() - started, 1), "peak_memory_mib": peak_memory_mib(), **_used(settings, board), **changed}
         manifest = store.commit(draft_of(store, parent, lesson, outcome, settings, write_graph, run))
         state = serve(store, manifest, make_predictor, stage=stage or not outcome.gate.passed)
     return LearnResult(
@@ -113,7 +118,7 @@ def learn(
         coefficient=outcome.coefficient,
         accuracy=manifest.checks["accuracy"],
         rejected=tuple((r.path, r.reason) for r in lesson.rejected),
-        warnings=lesson.warnings,
+        warnings=(*lesson.warnings, *changed.values()),
         gate=outcome.gate,
         seconds=time.monotonic() - started,
         peak_memory_mib=peak_memory_mib(),
@@ -125,7 +130,7 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
     architecture, shape, capacity = store.facts.architecture, store.facts.adapter, parent.capacity
     state = store.merged_state(parent.recipe)
     rows, fit, judging = lesson.rows(), lesson.fit_indices(), lesson.judge_indices()
-    vit = build(architecture, state)
+    vit = build(architecture, state, settings.device)
     inputs = [sample.input for sample in lesson.samples]
     tokens = lower_tokens(vit, inputs, shape.first_block, progress=lambda done, total: progress("looking at pictures", done, total))
     before = features_of(vit, tokens, shape.first_block)
@@ -147,7 +152,7 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
 
     def features_at(coefficient: float) -> Array:
         if coefficient not in seen:
-            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]))
+            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]), settings.device)
             seen[coefficient] = features_of(merged, tokens, shape.first_block)
         return seen[coefficient]
 
@@ -164,6 +169,42 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
     limits = store.settings().gate
     gate = _judge(lesson, old.logits(before), head.logits(features), limits.max_drop if max_drop is None else max_drop, limits.significance)
     return Outcome(adapter, trials, coefficient, features, head, temperature, gate)
+
+
+def _device(wanted: str, board: Board) -> str:
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return choose_device(wanted, board, sees_gpu=sees_gpu(), hidden=hidden)
+
+
+def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> tuple[LearnSettings, dict[str, str]]:
+    """The batch that the free memory holds, and what `run.json` and the user are told where it is another one."""
+    free_mib = board.memory.available_mib if board.memory is not None else None
+    if settings.device == "cuda":
+        # A Jetson's GPU has no memory of its own: what Linux would give and what CUDA would give are the same, and the smaller one is true.
+        on_gpu_mib = torch.cuda.mem_get_info()[0] // 2**20
+        free_mib = min(on_gpu_mib, free_mib) if free_mib is not None and board.profile.kind == "jetson" else on_gpu_mib
+    batch = batch_that_fits(
+        facts.architecture,
+        first_block=facts.adapter.first_block,
+        wanted=settings.batch,
+        free_mib=free_mib,
+        reserve_mib=board.profile.memory_reserve_mib,
+    )
+    return replace(settings, batch=batch.pictures), {"batch_changed": batch.warning} if batch.warning else {}
+
+
+def _used(settings: LearnSettings, board: Board) -> dict[str, Any]:
+    """What `run.json` says of the hardware."""
+    device = torch.device(settings.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else board.profile.title
+    mixed = mixed_precision(device)
+    return {
+        "device": device.type,
+        "hardware": name,
+        "profile": board.profile.name,
+        "training_type": "float32" if mixed is None else str(mixed).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _careful(settings: LearnSettings, lesson: Lesson) -> LearnSettings:

@@ -25,8 +25,11 @@ class LoRALinear(nn.Module):
         self.out_features: int = linear.out_features
         self.scale = alpha / rank
         bound = 1 / math.sqrt(linear.in_features)
-        self.a = nn.Parameter(torch.empty(rank, linear.in_features).uniform_(-bound, bound, generator=generator))
-        self.b = nn.Parameter(torch.zeros(linear.out_features, rank))
+        device = next(linear.parameters()).device
+        # Drawn on the CPU, whose generator gives the same numbers everywhere.
+        drawn = torch.empty(rank, linear.in_features).uniform_(-bound, bound, generator=generator)
+        self.a = nn.Parameter(drawn.to(device))
+        self.b = nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., in] -> [..., out]`"""

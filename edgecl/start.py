@@ -32,6 +32,7 @@ def init_store(
     *,
     backbone: str,
     weights: Path | None,
+    image_size: int | None = None,
     labels: Path | None,
     capacity: int,
     adapter: AdapterShape,
@@ -41,11 +42,14 @@ def init_store(
 ) -> Store:
     """Make a store from a supported timm backbone; with `labels` its classifier's classes come along.
 
+    Args:
+        image_size: pixels; None for those that the weights were trained with.
+
     Raises:
         UnsupportedBackbone, BadWeights, BadInput: the backbone, its weights or the labels cannot be used.
         UsageError: `root` is occupied.
     """
-    pretrained = load_pretrained(backbone, weights)
+    pretrained = load_pretrained(backbone, weights, image_size)
     names = read_labels(labels) if labels is not None else ()
     head: tuple[Array, Array] | None = None
     if names:

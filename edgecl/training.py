@@ -1,6 +1,7 @@
 """The gradient part of one task: an adapter and a throw-away linear head, trained together on new and remembered pictures."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgecl.backbone import Vit
 from edgecl.settings import AdapterShape, LearnSettings
 
 Array = NDArray[Any]
+_GradScaler: Any = getattr(torch.amp, "GradScaler", None) or torch.cuda.amp.GradScaler  # its place before torch 2.3
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ def train_adapter(
     """
     targets = linear_targets(architecture, shape.first_block)
     layers = lora.attach(vit.model, targets, rank=shape.rank, alpha=shape.alpha, seed=settings.seed)
-    head = _linear(head_weight, head_bias)
+    head = _linear(head_weight, head_bias).to(vit.device)
+    mixed = mixed_precision(vit.device)
+    # fp16 has few exponents: gradients are scaled up on their way back.
+    scaler = _GradScaler() if mixed is torch.float16 else None
     trained = [p for layer in layers.values() for p in (layer.a, layer.b)]
     optimiser = torch.optim.AdamW([*trained, *head.parameters()], lr=settings.learning_rate, weight_decay=settings.weight_decay)
     epochs = [
@@ -61,10 +66,16 @@ def train_adapter(
     for epoch, batches in enumerate(epochs):
         for batch in batches:
             pictures = [augment(examples[i].rgb, size=architecture.image_size, seed=settings.seed, epoch=epoch, index=i) for i in batch]
-            loss = _loss(vit, head, pictures, [examples[i].target for i in batch], shape.first_block, settings.label_smoothing)
+            targets_of = [examples[i].target for i in batch]
+            loss = _loss(vit, head, pictures, targets_of, shape.first_block, settings.label_smoothing, mixed)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            if scaler is None:
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            else:
+                scaler.scale(loss).backward()
+                scaler.step(optimiser)
+                scaler.update()
             schedule.step()
             done += 1
             progress(done, steps)
@@ -91,12 +102,20 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
     return min((step + 1) / rising, falling)
 
 
-def _loss(vit: Vit, head: nn.Linear, pictures: Sequence[Array], targets: Sequence[int], first_block: int, smoothing: float) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_is_fast()):
+def _loss(
+    vit: Vit,
+    head: nn.Linear,
+    pictures: Sequence[Array],
+    targets: Sequence[int],
+    first_block: int,
+    smoothing: float,
+    mixed: torch.dtype | None,
+) -> Tensor:
+    with nullcontext() if mixed is None else torch.autocast(vit.device.type, mixed):
         with torch.no_grad():
             tokens = vit.lower(torch.from_numpy(np.stack(pictures)), first_block)
         features = vit.upper(tokens, first_block)
-    return functional.cross_entropy(head(features.float()), torch.tensor(targets), label_smoothing=smoothing)
+    return functional.cross_entropy(head(features.float()), torch.tensor(targets, device=vit.device), label_smoothing=smoothing)
 
 
 def _linear(weight: Array, bias: Array) -> nn.Linear:
@@ -107,7 +126,26 @@ def _linear(weight: Array, bias: Array) -> nn.Linear:
     return head
 
 
+def sees_gpu() -> bool:
+    """Whether torch can compute on the GPU: one that was built for other GPUs finds this one and fails at its first step."""
+    if not torch.cuda.is_available():
+        return False
+    try:
+        return float((torch.ones(2, device="cuda") * 2).sum()) == 4.0
+    except (RuntimeError, AssertionError):  # torch asserts that it was built with CUDA
+        return False
+
+
+def mixed_precision(device: torch.device) -> torch.dtype | None:
+    """The 16-bit type that training multiplies in: bfloat16 where the hardware does (Ampere and later, some CPUs), else fp16 on a GPU; None
+    on a CPU that would emulate it, slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    return torch.bfloat16 if _bfloat16_is_fast() else None
+
+
 def _bfloat16_is_fast() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; elsewhere torch emulates it, slower than float32."""
+    """Whether this CPU multiplies bfloat16 in hardware."""
     capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(capable is not None and capable())

@@ -49,7 +49,7 @@ def typed(kind: type[T], value: object, where: str) -> T:
     """`value` as an instance of the dataclass `kind`; `where` names it in the message.
 
     Fields may be declared as bool, int, float, str, Any, Literal, another dataclass, `X | None`, `tuple[X, ...]`, `tuple[X, X]` and
-    `Mapping[str, X]`.
+    `Mapping[str, X]`. One with a default may be missing.
     Numbers stay as they are written: a whole number in a float field is not turned into a float, so that hashes over the JSON agree.
 
     Raises:
@@ -84,10 +84,14 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
     hints = _hints(kind)
     if not isinstance(value, dict):
         _wrong(value, where, "an object")
-    if set(value) != set(hints):
-        odd = sorted(f"{name[:80]!r} is {'missing' if name in hints else 'unknown'}" for name in set(value) ^ set(hints))
+    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+    odd = sorted(
+        [f"{name[:80]!r} is unknown" for name in set(value) - set(hints)]
+        + [f"{name!r} is missing" for name in set(hints) - set(value) - optional]
+    )
+    if odd:
         raise ValueError(f"{where}: {', '.join(odd[:4])}")
-    return kind(**{name: _built(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+    return kind(**{name: _built(hint, value[name], f"{where}.{name}") for name, hint in hints.items() if name in value})
 
 
 @functools.cache

@@ -33,9 +33,17 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test cuts the power, so none waits for the disk; that fsync is called, and when, is what tests/store/test_atomic.py looks at."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 @pytest.fixture(scope="session")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that was taught red and green, then blue and yellow, then violet and white. Copied, never changed."""
+    if os.environ.get("EDGECL_LEARNED"):  # made by the run that started this one (tests/export/test_mutations.py)
+        return Path(os.environ["EDGECL_LEARNED"])
     from tests.teaching import draw_task, new_store, teach
 
     place = tmp_path_factory.mktemp("learned")

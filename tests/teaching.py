@@ -42,15 +42,15 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
     "grey": (128, 128, 128),
     "_background": (120, 90, 60),
 }
-QUICK = LearnSettings(epochs=1, batch=8, threads=1, coefficients=(0.0, 1.0))
+QUICK = LearnSettings(epochs=1, batch=8, threads=1, device="cpu", coefficients=(0.0, 1.0))
 
 
-def new_store(root: Path, *, seed: int = 0, memory: MemorySettings | None = None) -> Store:
+def new_store(root: Path, *, seed: int = 0, memory: MemorySettings | None = None, architecture: Architecture = TINY) -> Store:
     """A store with an untrained tiny backbone and no class."""
     return create_store(
         root,
-        architecture=TINY,
-        state=random_state(TINY, seed),
+        architecture=architecture,
+        state=random_state(architecture, seed),
         source="random",
         capacity=CAPACITY,
         adapter=AdapterShape(rank=2, alpha=4.0, first_block=1),

@@ -16,10 +16,16 @@ import pytest
 import timm
 import torch
 from safetensors.numpy import save_file
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
-from edgecl.architecture import state_shapes
-from edgecl.backbone import SUPPORTED, architecture_of, build, check_state, load_pretrained, random_state, read_weights_file
-from edgecl.errors import BadWeights, UnsupportedBackbone
+from edgecl.architecture import Architecture, state_shapes
+from edgecl.backbone import TESTED, architecture_of, build, check_state, load_pretrained, random_state, read_weights_file
+from edgecl.backbone import plain as plain_module
+from edgecl.backbone.plain import _strangers as strangers
+from edgecl.errors import BadInput, BadWeights, UnsupportedBackbone
+from edgecl.layout import backbone_from_deployment, to_deployment
+from tests.export.models import KINDS, random_head, scenes
+from tests.export.models import random_state as numbered_state
 from tests.teaching import TINY
 
 NAME = "vit_tiny_patch16_224"
@@ -34,24 +40,122 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("name", TESTED)
 def test_supported_names_have_an_architecture(name: str) -> None:
-    """The numbers fix every shape that timm's own model has."""
+    """The numbers fix every shape that timm's own model has, and pictures enter as timm's configuration says."""
     architecture = architecture_of(name)
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=0)
     assert {key: tuple(value.shape) for key, value in model.state_dict().items()} == state_shapes(architecture)
-    assert architecture.image_size == 224
-    assert architecture.interpolation == "bicubic"
+    config = timm.data.resolve_model_data_config(model)
+    assert config["input_size"] == (3, architecture.image_size, architecture.image_size)
+    assert (architecture.mean, architecture.std) == (config["mean"], config["std"])
+    assert (architecture.crop_pct, architecture.interpolation) == (config["crop_pct"], config["interpolation"])
 
 
-def test_others_are_refused_with_the_list() -> None:
-    """Also those that timm knows."""
-    for name in ("vit_large_patch16_224", "resnet18", "swin_tiny_patch4_window7_224", ""):
-        with pytest.raises(UnsupportedBackbone, match=r"is not supported. Supported are: vit_tiny_patch16_224, .*deit_small_patch16_224"):
-            architecture_of(name)
+def test_architectures_of_the_first_release_have_no_new_fields() -> None:
+    """Their JSON, and so their keys and engines, are what they were."""
+    fields = architecture_of("vit_tiny_patch16_224").to_json()
+    assert set(fields) == {
+        *("backbone", "image_size", "patch_size", "width", "depth", "heads", "mlp_width", "norm_eps", "layer_scale"),
+        *("mean", "std", "interpolation", "crop_pct"),
+    }
+    assert set(architecture_of("vit_small_patch14_reg4_dinov2").to_json()) - set(fields) == {"registers", "prefix_positions"}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_json_and_deployment_bring_a_model_back(kind: str) -> None:
+    """`from_json` reads every field, a misspelt one is refused, and the deployment layout computes what the original does."""
+    architecture = KINDS[kind]
+    assert Architecture.from_json(architecture.to_json()) == architecture
+    with pytest.raises(BadInput, match=r"fields differ from what this edgecl knows \(architecture: 'register' is unknown\)"):
+        Architecture.from_json({**architecture.to_json(), "register": 4})
+    state, head = numbered_state(architecture), random_head(architecture.width)
+    again = backbone_from_deployment(to_deployment(state, *head, architecture), architecture)
+    assert {name: value.shape for name, value in again.items()} == state_shapes(architecture)
+    pictures = torch.from_numpy(scenes(architecture.image_size, 2))
+    torch.testing.assert_close(build(architecture, again)(pictures), build(architecture, state)(pictures), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_each_kind_computes_what_timms_own_model_does(kind: str) -> None:
+    """The cut model, whose last block sees the class token alone, against timm's whole forward pass up to the classifier."""
+    architecture = KINDS[kind]
+    vit = build(architecture, numbered_state(architecture))
+    pictures = torch.from_numpy(scenes(architecture.image_size, 2))
+    with torch.no_grad():
+        expected = vit.model.forward_head(vit.model.forward_features(vit.normalised(pictures)), pre_logits=True)
+    for cut in range(architecture.depth):
+        torch.testing.assert_close(vit.upper(vit.lower(pictures, cut), cut), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "timm has no model of this name"),
+        ("vit_gigantic", "timm has no model of this name"),
+        ("resnet18", "it is a ResNet, not a plain VisionTransformer"),
+        ("swin_tiny_patch4_window7_224", "it is a SwinTransformer, not a plain VisionTransformer"),
+        ("deit_tiny_distilled_patch16_224", "it is a VisionTransformerDistilled, not a plain VisionTransformer"),
+        ("vit_base_patch16_siglip_224", "it pools by 'map', not by class token or average of the patches"),
+        ("vit_small_r26_s32_224", "its patch embedding is not a single convolution of rgb"),
+        ("vit_pwee_patch16_reg1_gap_256", "its blocks are ParallelScalingBlock of NoneType and NoneType, not Block of Attention and Mlp"),
+        ("vit_giant_patch14_dinov2", "its blocks are Block of Attention and GluMlp, not Block of Attention and Mlp"),
+    ],
+)
+def test_others_are_refused_with_what_is_strange_in_them(name: str, reason: str) -> None:
+    """The part that the graph writer does not know, and the list of what was tested."""
+    with pytest.raises(UnsupportedBackbone) as caught:
+        architecture_of(name)
+    assert str(caught.value).startswith(f"the backbone {name!r} is not supported: {reason}")
+    assert "tested are: vit_tiny_patch16_224, " in str(caught.value)
+
+
+def test_unknown_weights_of_a_known_model_are_refused() -> None:
+    """timm's tag after the dot."""
     with pytest.raises(UnsupportedBackbone, match=r"timm does not know the weights .vit_tiny_patch16_224\.nonsense."):
         architecture_of("vit_tiny_patch16_224.nonsense")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"qk_norm": True}, "its attention or MLP has norms or gates inside"),
+        ({"act_layer": torch.nn.ReLU}, "its activation is ReLU, not GELU"),
+        ({"pos_embed": "none"}, "it has no learned positions"),
+        ({"final_norm": False}, "it has no single norm at its end"),
+        ({"dynamic_img_size": True}, "its pictures or patches are not square and of one size"),
+        ({"img_size": (32, 48)}, "its pictures or patches are not square and of one size"),
+        ({"proj_bias": False}, "its Linear layers have no bias"),
+        ({"global_pool": "avg", "pool_include_prefix": True}, "it pools by 'avg', not by class token or average of the patches"),
+    ],
+)
+def test_each_strange_part_is_found(change: dict[str, object], reason: str) -> None:
+    """On timm's own class with one argument changed; without any change nothing is strange."""
+    plain = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}
+    assert list(strangers(VisionTransformer(**plain))) == []
+    assert list(strangers(VisionTransformer(**{**plain, **change}))) == [reason]
+
+
+def test_a_name_that_no_test_knows_is_compared_with_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another plain ViT is taken after one picture through both models, and refused where they differ."""
+    monkeypatch.setattr(plain_module, "TESTED", ())
+    assert architecture_of(NAME).width == 192
+    monkeypatch.setattr(plain_module, "LIKENESS", -1.0)
+    with pytest.raises(UnsupportedBackbone, match=r"built from its numbers alone it answers otherwise \([0-9.e-]+ of the spread\)"):
+        architecture_of(NAME)
+
+
+def test_positions_are_resampled_for_another_picture_size(weights: Path) -> None:
+    """As timm does it when it loads weights for another size; without the option another size is refused."""
+    pretrained = load_pretrained(NAME, weights, image_size=160)
+    assert (pretrained.architecture.image_size, pretrained.architecture.tokens) == (160, 101)
+    model = timm.create_model(NAME, pretrained=False, num_classes=7, img_size=160)
+    timm.models.load_checkpoint(model, str(weights), filter_fn=checkpoint_filter_fn)
+    np.testing.assert_allclose(pretrained.state["pos_embed"], model.state_dict()["pos_embed"].numpy(), atol=1e-6)
+    assert load_pretrained(NAME, weights, image_size=224).state["pos_embed"].shape == (1, 197, 192)
+    with pytest.raises(UnsupportedBackbone, match="not supported: 100 pixels do not divide into patches of 16; take a multiple"):
+        load_pretrained(NAME, weights, image_size=100)
 
 
 def test_our_model_computes_what_timms_does(weights: Path) -> None:

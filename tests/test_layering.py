@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 # A file may import its own rung and those above it in this list. A name is a module or a whole package of edgecl; `edgecl` is the root.
 LADDER = (
     "edgecl errors settings architecture manifest typed tensors",
-    "preprocess device merge head lora layout adapter gaussians",
-    "pictures split backbone memory store runtime",
+    "preprocess profile device merge head lora layout adapter gaussians",
+    "pictures split backbone memory store runtime install installed doctor hardware",
     # The learner's own parts stand on its rung: start, lesson, augment, training, search, outcome, canary, serve, sight.
     "learner start lesson augment training search outcome canary serve sight gate calibrate evaluate forget report bundle web demo",
     "edgecl_export",
@@ -21,7 +21,7 @@ LADDER = (
 FENCED = {
     "torch": "edgecl.lora edgecl.backbone edgecl.learner edgecl.training edgecl.runtime.eager",
     "timm": "edgecl.backbone",
-    "onnx": "edgecl_export",
+    "onnx": "edgecl_export edgecl.runtime.fake_tensorrt.building",
     "onnxruntime": "edgecl.runtime edgecl_export",
     "cv2": "edgecl.runtime",
     "paho": "edgecl.runtime.outputs",

@@ -2,21 +2,28 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from edgecl.errors import BadInput, BadPictures, ParityFailed, StoreBusy
+from edgecl import hardware
+from edgecl.device import detect
+from edgecl.errors import BadInput, BadPictures, MissingExtra, ParityFailed, StoreBusy
 from edgecl.evaluate import evaluate
 from edgecl.merge import merge
 from edgecl.pictures import find
 from edgecl.preprocess import geometry_of
+from edgecl.profile import profile_names
 from edgecl.runtime.fake import FakePredictor
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.selftest import self_test
 from edgecl.store import Store
+from tests.export.models import KINDS
 from tests.teaching import QUICK, draw, draw_task, new_store, teach
 
 
@@ -250,3 +257,56 @@ def test_a_classifier_without_pictures_keeps_its_rows(tmp_path: Path) -> None:
     for old, new in zip(store.head(0), store.head(1), strict=True):
         np.testing.assert_array_equal(new[:2], old[:2])
     assert accuracy(store, draw_task(tmp_path / "new", "red", "green", seed=4)) >= 0.8
+
+
+@pytest.mark.parametrize("kind", ["deit3", "everything"])
+def test_other_kinds_of_backbone_learn_and_forget_nothing_on_the_way(kind: str, tmp_path: Path) -> None:
+    """Registers, positions of patches alone, average pooling, no bias of qkv: two tasks, read back from disk, and served by the graph."""
+    teach(new_store(tmp_path / "model", architecture=KINDS[kind]), draw_task(tmp_path / "first", "red", "green"))
+    store = Store.open(tmp_path / "model")
+    result = teach(store, draw_task(tmp_path / "second", "blue", "yellow"))
+    assert (result.state, store.facts.architecture) == ("current", KINDS[kind])
+    assert accuracy(store, tmp_path / "first") > 0.7
+    assert accuracy(store, tmp_path / "second") > 0.7
+
+
+def record(store: Store, number: int) -> dict[str, Any]:
+    """`run.json` of a version."""
+    return dict(json.loads((store.folder(number) / "run.json").read_text()))
+
+
+def test_the_record_says_what_it_ran_on(store: Store) -> None:
+    """Device, type and threads stand in run.json, outside the deterministic part; a batch that was kept is not mentioned."""
+    run = record(store, 1)
+    assert (run["device"], run["threads"], run["settings"]["device"], run["settings"]["batch"]) == ("cpu", 1, "cpu", 8)
+    assert run["training_type"] in ("float32", "bfloat16")
+    assert run["profile"] in profile_names()
+    assert "batch_changed" not in run
+
+
+def test_a_batch_that_does_not_fit_is_lowered_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With hardly any memory free: another batch, a warning, and a line in run.json; the version serves."""
+    monkeypatch.setattr(hardware, "KEPT_BYTES", 2**30)
+    store = new_store(tmp_path / "model")
+    result = teach(store, draw_task(tmp_path / "task", "red", "green", count=4))
+    run = record(store, 1)
+    assert result.state == "current"
+    assert run["settings"]["batch"] < QUICK.batch
+    assert run["batch_changed"] in result.warnings
+    assert re.match(r"\d instead of 8 pictures are trained on at a time: \d+ MiB are free", run["batch_changed"])
+
+
+def test_a_gpu_that_torch_does_not_see_stops_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Orin with a PyTorch for the CPU: exit code 8, the lines that install the right one, and a way round."""
+    board = detect(Path(__file__).parent / "boards" / "orin-nano-8-jetpack-6.2")
+    monkeypatch.setattr("edgecl.learner.detect", lambda: board)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    store = new_store(tmp_path / "model")
+    task, before = draw_task(tmp_path / "task", "red", "green", count=4), snapshot(store.root)
+    auto = dataclasses.replace(QUICK, device="auto")
+    with pytest.raises(MissingExtra, match=r"does not see.*pip install --index-url https://pypi\.jetson-ai-lab\.io/jp6/cu126 torch"):
+        teach(store, task, settings=auto)
+    assert snapshot(store.root) == before
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert teach(store, task, settings=auto).state == "current"

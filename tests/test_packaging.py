@@ -78,6 +78,9 @@ def test_the_wheel_holds_the_library_the_exporter_and_the_devices(built: Path) -
         "edgecl/cli/__init__.py",
         "edgecl/py.typed",
         "edgecl/devices/__init__.py",
+        "edgecl/devices/_jetpack.toml",
+        "edgecl/devices/_sources.toml",
+        "edgecl/devices/orin-nano-8.toml",
         "edgecl_export/__init__.py",
         "edgecl_export/py.typed",
     }

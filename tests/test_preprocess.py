@@ -543,3 +543,19 @@ def test_a_senseless_fraction_is_left_out() -> None:
     """Superscripts are digits to Python, but no number."""
     assert capture_time(photo("1970:01:01 00:00:01", "ab")) == 1
     assert capture_time(b"not a picture") is None
+
+
+def test_a_file_over_the_limit_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what tells that it is too large is read."""
+    monkeypatch.setattr("edgecl.preprocess.FILE_LIMIT", 100)
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff" + bytes(1000))
+    with pytest.raises(UnreadablePicture, match="over the file limit: more than 0 MiB"):
+        read_file(tmp_path / "a.jpg")
+
+
+def test_a_jpeg_in_too_many_scans_is_not_decoded() -> None:
+    """Each scan costs a pass over all pixels, so a small file could keep a board busy for hours; cameras write ten or so."""
+    with pytest.raises(UnreadablePicture, match="a JPEG in 101 scans, at most 100 are read"):
+        decode(b"\xff\xd8\xff" + b"\xff\xda" * 101)
+    with pytest.raises(UnreadablePicture, match="truncated"):
+        decode(b"\xff\xd8\xff" + b"\xff\xda" * 100)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from edgecl import lora, training
+from edgecl.architecture import linear_targets
 from edgecl.backbone import build, random_state
 from edgecl.settings import AdapterShape, LearnSettings
 from edgecl.training import Example, epoch_order, learning_rate_factor, train_adapter
@@ -94,3 +96,42 @@ def test_no_epochs_give_an_adapter_of_nothing() -> None:
     """B stays zero, so the merge changes nothing."""
     before, after = trained(LearnSettings(epochs=0))
     assert after == pytest.approx(before)
+
+
+def test_every_tensor_of_a_step_lies_where_the_model_is() -> None:
+    """Forward and back on torch's device without data, which computes no number and refuses a mixture: what a GPU would refuse, too."""
+    vit = build(TINY, random_state(TINY, 0), "meta")
+    layers = lora.attach(vit.model, linear_targets(TINY, 1), rank=2, alpha=4.0, seed=0)
+    head = training._linear(np.zeros((2, 32)), np.zeros(2)).to(vit.device)
+    loss = training._loss(vit, head, [BLANK[:32, :32]] * 2, [0, 1], 1, 0.1, None)
+    loss.backward()
+    assert {loss.device.type} | {layer.b.grad.device.type for layer in layers.values() if layer.b.grad is not None} == {"meta"}
+
+
+def test_a_torch_that_finds_a_gpu_and_cannot_use_it_does_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built for other GPUs, or without CUDA: its first step tells."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(torch, "ones", refuse)
+    assert training.sees_gpu() is False
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert training.sees_gpu() is False
+
+
+def test_the_cpu_multiplies_in_bfloat16_only_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere in fp32; what a GPU does is in test_gpu.py."""
+    for capable, expected in ((True, torch.bfloat16), (False, None)):
+        monkeypatch.setattr(training, "_bfloat16_is_fast", lambda capable=capable: capable)
+        assert training.mixed_precision(torch.device("cpu")) is expected
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 2), torch.float16), ((8, 7), torch.bfloat16), ((11, 0), torch.bfloat16)])
+def test_a_gpu_multiplies_in_what_its_generation_can(
+    capability: tuple[int, int], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Volta in fp16, Ampere and later in bfloat16."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert training.mixed_precision(torch.device("cuda")) is expected

@@ -10,6 +10,8 @@ import typer
 
 from edgecl.cli.apply import apply
 from edgecl.cli.demo import demo
+from edgecl.cli.devices import devices
+from edgecl.cli.doctor import doctor
 from edgecl.cli.evaluate import evaluate
 from edgecl.cli.export import export
 from edgecl.cli.forget import forget
@@ -43,7 +45,8 @@ EXTRAS = {
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, pack, apply, keygen, demo,
+    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, pack, apply, keygen,
+    devices, doctor, demo,
 )  # fmt: skip
 
 # Plain help: a box drawn by rich would cost more time than everything else that `--help` does.

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from edgecl.cli.options import DEFAULT_STORE, JsonOption, MaxDropOption, StoreOption
 from edgecl.cli.output import again, answer, note, percent, tell
-from edgecl.cli.parsers import decimal
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
 
@@ -28,16 +27,7 @@ def apply(
         ),
     ] = None,
     stage: Annotated[bool, typer.Option("--stage", help="Write the version but do not make it current.")] = False,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            parser=decimal(0.0, 1.0),
-            envvar="EDGECL_MAX_DROP",
-            metavar="PART",
-            help="How much accuracy old classes may lose before the version is not served; without it settings.toml's.",
-            show_default="settings.toml",
-        ),
-    ] = None,
+    max_drop: MaxDropOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:

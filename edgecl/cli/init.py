@@ -26,6 +26,15 @@ def init(
             metavar="FILE", help="The backbone's weights, a .safetensors file; without it they come from the hub.", show_default=False
         ),
     ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole(1),
+            metavar="N",
+            help="Pixels of the square that the model sees; without it what the weights were trained with.",
+            show_default=False,
+        ),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -56,6 +65,7 @@ def init(
         root,
         backbone=backbone,
         weights=weights,
+        image_size=image_size,
         labels=labels,
         capacity=capacity,
         adapter=AdapterShape(rank=rank, alpha=alpha, first_block=first_block),

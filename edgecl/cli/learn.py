@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from edgecl.cli.options import DEFAULT_STORE, JsonOption, MaxDropOption, StoreOption
 from edgecl.cli.output import again, answer, note, percent, tell
-from edgecl.cli.parsers import decimal, whole
+from edgecl.cli.parsers import one_of, whole
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
-from edgecl.settings import GateSettings, LearnSettings
+from edgecl.settings import DEVICES, LearnSettings
 
 if TYPE_CHECKING:
     from edgecl.learner import LearnResult
@@ -33,36 +33,64 @@ def learn(
     epochs: Annotated[
         int, typer.Option(parser=whole(1), envvar="EDGECL_EPOCHS", metavar="N", help="Passes over the new pictures.")
     ] = _DEFAULT.epochs,
-    threads: Annotated[
-        int,
-        typer.Option(parser=whole(0), envvar="EDGECL_THREADS", metavar="N", help="CPU threads; 0 takes as many as torch does by itself."),
-    ] = _DEFAULT.threads,
-    max_drop: Annotated[
-        float | None,
+    device: Annotated[
+        str | None,
         typer.Option(
-            parser=decimal(0.0, 1.0),
-            envvar="EDGECL_MAX_DROP",
-            metavar="PART",
-            help="How much accuracy old classes may lose before the version is not served, 0.03 for 3 points; without it settings.toml's.",
-            show_default=f"settings.toml, else {GateSettings().max_drop}",
+            parser=one_of(*DEVICES),
+            envvar="EDGECL_DEVICE",
+            metavar="NAME",
+            help="cpu, cuda, or auto: the GPU where torch sees one; stops where there is one that it does not see.",
+            show_default=f"settings.toml, else {_DEFAULT.device}",
         ),
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole(1),
+            envvar="EDGECL_BATCH",
+            metavar="N",
+            help="Pictures per training step; fewer where the memory does not hold them.",
+            show_default=f"settings.toml, else the device profile's, else {_DEFAULT.batch}",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole(0),
+            envvar="EDGECL_THREADS",
+            metavar="N",
+            help="CPU threads; 0 takes as many as torch does by itself.",
+            show_default=f"settings.toml, else the device profile's, else {_DEFAULT.threads}",
+        ),
+    ] = None,
+    max_drop: MaxDropOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""
+    from edgecl.device import detect
+    from edgecl.hardware import first_given
     from edgecl.learner import learn as learn_task
     from edgecl.runtime.ort import OrtPredictor
     from edgecl.store import Store
     from edgecl_export.graph import write_graph
 
+    opened = Store.open(store)
+    own, board = opened.settings().learn, detect().profile
+    settings = LearnSettings(
+        seed=seed,
+        epochs=epochs,
+        device=first_given(device, own.device, _DEFAULT.device),
+        threads=first_given(threads, own.threads, board.threads, _DEFAULT.threads),
+        batch=first_given(batch, own.batch, board.batch, _DEFAULT.batch),
+    )
     with shown() as show:
         result = learn_task(
-            Store.open(store),
+            opened,
             task,
             val=val,
             name=name,
             stage=stage,
-            settings=LearnSettings(seed=seed, epochs=epochs, threads=threads),
+            settings=settings,
             max_drop=max_drop,
             write_graph=write_graph,
             make_predictor=OrtPredictor,

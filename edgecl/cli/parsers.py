@@ -1,4 +1,4 @@
-"""Numbers on the command line. Their complaints hold the value, which typer's own do not in every release."""
+"""Numbers and words on the command line. Their complaints hold the value, which typer's own do not in every release."""
 
 import math
 from collections.abc import Callable
@@ -33,5 +33,16 @@ def decimal(low: float, high: float = math.inf) -> Callable[[str], float]:
             expected = f"from {low:g} up" if math.isinf(high) else f"from {low:g} to {high:g}"
             raise typer.BadParameter(f"{str(text)!r} is not a number {expected}.")
         return value
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise typer.BadParameter(f"{str(text)!r} is not one of: {', '.join(words)}.")
+        return text
 
     return parse

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption, VersionOption
+from edgecl.cli.options import DEFAULT_STORE, DeviceOption, JsonOption, StoreOption, VersionOption, profile_of
 from edgecl.cli.output import answer, note, percent, tell
 from edgecl.cli.parsers import decimal, whole
 from edgecl.cli.stopping import stop_requests
@@ -14,7 +14,8 @@ from edgecl.errors import Interrupted
 from edgecl.settings import AnnounceSettings
 
 if TYPE_CHECKING:
-    from edgecl.runtime.base import Prediction
+    from edgecl.runtime.base import Prediction, Predictor
+    from edgecl.runtime.choosing import Runtime
     from edgecl.runtime.outputs.changes import Change
 
 LOG_MIB = 64.0
@@ -32,6 +33,11 @@ def run(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     version: VersionOption = None,
+    runtime: Annotated[
+        str,
+        typer.Option(envvar="EDGECL_RUNTIME", metavar="WORD", help="trt, ort (ONNX Runtime), or auto: TensorRT where an engine serves."),
+    ] = "auto",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
     max_fps: Annotated[
         float | None,
@@ -72,18 +78,17 @@ def run(
 ) -> None:
     """Name what cameras, videos or folders show, until they end or the command is stopped. Needs no torch."""
     from edgecl.demo.scene import SceneCamera
-    from edgecl.runtime.ort import OrtPredictor
+    from edgecl.runtime.choosing import load_predictor
     from edgecl.runtime.plan import camera_plans
     from edgecl.runtime.service import Log, Service
     from edgecl.runtime.systemd import Systemd
     from edgecl.store import Store
 
-    def open_predictor(folder: Path) -> OrtPredictor:
-        predictor = OrtPredictor(threads)
-        predictor.load(folder)
-        return predictor
+    opened, profile = Store.open(store), profile_of(device)
 
-    opened = Store.open(store)
+    def open_predictor(folder: Path) -> "Predictor":
+        return load_predictor(opened, folder, profile, runtime=cast("Runtime", runtime), threads=threads, note=note)
+
     settings = opened.settings()
     plans = camera_plans(
         settings.cameras, source or [], schemes={"test": SceneCamera}, max_fps=max_fps, smoothing=smoothing, loop=loop or None

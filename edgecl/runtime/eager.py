@@ -1,6 +1,7 @@
 """A version in PyTorch: the reference that the exported graph must agree with, and the learner's source of features."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ BATCH = 32  # pictures; bounds the memory of the activations
 
 
 class EagerPredictor:
-    """`Predictor` on PyTorch, fp32, CPU. Needs to be told the architecture, which a version's folder does not hold."""
+    """`Predictor` on PyTorch, fp32. Needs to be told the architecture, which a version's folder does not hold."""
 
-    def __init__(self, architecture: Architecture) -> None:
-        self._architecture = architecture
+    def __init__(self, architecture: Architecture, device: str = "cpu") -> None:
+        self._architecture, self._device = architecture, device
         self._vit: Vit | None = None
 
     def load(self, folder: Path) -> None:
@@ -40,7 +41,7 @@ class EagerPredictor:
 
     def use(self, state: Mapping[str, Array], head_weight: Array, head_bias: Array) -> None:
         """Serve a backbone state (timm names) and a head `[capacity, d]`, `[capacity]` that are in memory."""
-        self._vit = build(self._architecture, state)
+        self._vit = build(self._architecture, state, self._device)
         self._head = (head_weight.astype(np.float32), head_bias.astype(np.float32))
 
     @property
@@ -70,13 +71,13 @@ def lower_tokens(
 ) -> torch.Tensor:
     """Tokens `[k, n, d]` fp16 at block `first_block` of pictures uint8 `[h, w, 3]`: computed once, whatever is tried above that block.
 
-    fp16 halves the memory; below its rounding lies nothing that a class could depend on.
+    They lie in main memory wherever the model is, for there may be more of them than a GPU holds. fp16 halves the memory; below its rounding lies nothing that a class could depend on.
     """
     parts = []
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         for start in range(0, len(pictures), BATCH):
             batch = torch.from_numpy(np.stack(list(pictures[start : start + BATCH])))
-            parts.append(vit.lower(batch, first_block).to(torch.float32 if first_block == 0 else torch.float16))
+            parts.append(vit.lower(batch, first_block).to(torch.float32 if first_block == 0 else torch.float16).cpu())
             if progress is not None:
                 progress(min(start + BATCH, len(pictures)), len(pictures))
     return torch.cat(parts) if parts else torch.zeros((0, 1, 1))
@@ -85,7 +86,19 @@ def lower_tokens(
 def features_of(vit: Vit, tokens: torch.Tensor, first_block: int) -> NDArray[np.float32]:
     """Features `[k, d]` of `tokens [k, n, d]` that stand at block `first_block`."""
     parts = [np.zeros((0, vit.width), np.float32)]
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         for start in range(0, len(tokens), BATCH):
-            parts.append(vit.upper(tokens[start : start + BATCH].float(), first_block).numpy())
+            parts.append(vit.upper(tokens[start : start + BATCH].to(vit.device).float(), first_block).cpu().numpy())
     return np.concatenate(parts)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """fp32 is fp32: on a GPU neither matrices nor convolutions are rounded to TF32, whose three digits are no reference for anything."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

@@ -1,5 +1,9 @@
-"""A version in ONNX Runtime on the CPU: the predictor that every board has, and the reference that engines are compared with."""
+"""A version in ONNX Runtime: on the CPU the predictor that every board has and the reference of all others, on a GPU the second fastest.
 
+ONNX Runtime falls back to the CPU by itself and without a word; here the provider that was taken is known, and another one is an error.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from edgecl.errors import BadInput, EdgeclError, MissingExtra, StoreDamaged
+from edgecl.errors import BadInput, EdgeclError, GpuFailed, MissingExtra, StoreDamaged
+from edgecl.store.atomic import os_errors
+from edgecl.store.reading import file_sha256
 
 GRAPH_FILE, WEIGHTS_FILE = "model.onnx", "weights.safetensors"
 BATCH_LIMIT = 32  # pictures per run; bounds the memory of the activations, whatever the caller hands in
@@ -26,20 +32,35 @@ class _Loaded:
     features: int  # d
 
 
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+
 class OrtPredictor:
-    """`Predictor` on ONNX Runtime's CPU provider.
+    """`Predictor` on the first of `providers` that the installed ONNX Runtime has.
 
     Args:
+        providers: ONNX Runtime's names, in the order in which they are tried.
+        cache: folder for the engines that the TensorRT provider builds; it is skipped without one. Each weights file has a folder of its
+            own in it, for the provider itself names engines by the graph alone and would serve old weights (onnxruntime issue 6455).
+        on_skip: is told, as a sentence, each provider that is passed over.
         threads: CPU threads of one inference, 0 = as many as ONNX Runtime takes by itself. With the same number, the same version
             gives the same bytes for the same batch.
 
     Raises:
-        MissingExtra: onnxruntime is not installed.
+        MissingExtra: onnxruntime is not installed, or has none of `providers`.
     """
 
-    def __init__(self, threads: int = 0) -> None:
+    def __init__(
+        self,
+        threads: int = 0,
+        *,
+        providers: Sequence[str] = (CPU,),
+        cache: Path | None = None,
+        on_skip: Callable[[str], None] | None = None,
+    ) -> None:
         self._runtime = _import_onnxruntime()
-        self._threads = threads
+        self._threads, self._cache = threads, cache
+        self.provider = _choose_provider(self._runtime.get_available_providers(), providers, cache, on_skip)
         self._loaded: _Loaded | None = None
 
     def load(self, folder: Path) -> None:
@@ -57,12 +78,29 @@ class OrtPredictor:
         options.use_deterministic_compute = True
         options.log_severity_level = 4  # fatal only: what goes wrong arrives as an exception
         try:
-            session = self._runtime.InferenceSession(str(folder / GRAPH_FILE), options, providers=["CPUExecutionProvider"])
+            session = self._runtime.InferenceSession(str(folder / GRAPH_FILE), options, providers=[self._with_options(folder)])
         except _session_errors() as error:
             raise StoreDamaged(
                 f"ONNX Runtime cannot open {folder / GRAPH_FILE} with its {WEIGHTS_FILE} ({_first_line(error)}). Run: edgecl verify --deep"
             ) from error
+        taken = session.get_providers()
+        if taken[:1] != [self.provider]:
+            raise GpuFailed(
+                f"ONNX Runtime could not start its {self.provider} and took {', '.join(taken)} instead, which is not what was asked for. "
+                "Run: edgecl doctor"
+            )
         self._loaded = _describe(session, folder)
+
+    def _with_options(self, folder: Path) -> tuple[str, dict[str, str]]:
+        """The provider and how it computes: in the graph's own types, without TF32, with engines that belong to these very weights."""
+        if self.provider == CUDA:
+            return CUDA, {"use_tf32": "0"}
+        if self.provider == TENSORRT and self._cache is not None:
+            place = self._cache / f"ort-{file_sha256(folder / WEIGHTS_FILE)[:16]}"
+            with os_errors(f"making the folder {place.name}"):
+                place.mkdir(parents=True, exist_ok=True)
+            return TENSORRT, {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(place)}
+        return self.provider, {}
 
     def infer(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """`[b, h, w, 3]` rgb at the model's input size -> (logits `[b, capacity]`, features `[b, d]`); b may be 0 or large.
@@ -98,6 +136,20 @@ def _import_onnxruntime() -> Any:
     except ImportError as error:
         raise MissingExtra.of("onnxruntime", "run", "Running a model") from error
     return onnxruntime
+
+
+def _choose_provider(available: Sequence[str], wanted: Sequence[str], cache: Path | None, on_skip: Callable[[str], None] | None) -> str:
+    """The first wanted provider that can be used; each one before it is told to `on_skip`."""
+    for provider in wanted:
+        if provider not in available:
+            reason = f"the installed onnxruntime has no {provider}, only {', '.join(available)}. Run: edgecl doctor"
+        elif provider == TENSORRT and cache is None:
+            reason = f"{TENSORRT} needs a folder for its engines, which belong to one weights file each"
+        else:
+            return str(provider)
+        if on_skip is not None:
+            on_skip(reason)
+    raise MissingExtra(f"onnxruntime has none of the providers {', '.join(wanted)}; it has {', '.join(available)}. Run: edgecl doctor")
 
 
 def _session_errors() -> tuple[type[Exception], ...]:

@@ -7,7 +7,7 @@ float32 `[k, d]`, the reference answers. Used rows of the head are compared; fre
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from safetensors.numpy import save
 
 from edgecl.errors import StoreDamaged
 from edgecl.layout import FREE_BIAS
-from edgecl.runtime.base import Predictor
 from edgecl.runtime.decide import softmax
 from edgecl.tensors import parsed_tensors
 
@@ -29,6 +28,14 @@ FEATURE_LIMITS = {"fp32": 1e-3, "fp16": 2e-2}  # largest feature difference, as 
 SMALLEST_SPREAD = 1.0  # logits: below it the limit is absolute, else one class alone (spread 0) could never pass
 
 _FORM = {"pictures": (4, np.uint8), "logits": (2, np.float32), "features": (2, np.float32)}  # rank and dtype
+
+
+class Answering(Protocol):
+    """A `Predictor` that has a version loaded, or what one is made of."""
+
+    def infer(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As of `Predictor`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def _parsed(content: bytes, name: str) -> Canary:
     return Canary(arrays["pictures"], arrays["logits"], arrays["features"])
 
 
-def self_test(predictor: Predictor, folder: Path, rows: Sequence[int], *, precision: Precision = "fp32") -> SelfTest:
+def self_test(predictor: Answering, folder: Path, rows: Sequence[int], *, precision: Precision = "fp32") -> SelfTest:
     """Put the canary of the version in `folder` through `predictor`, which has that version loaded already, and compare.
 
     Passes when every answer is finite, free rows stay below -9e3, the features agree, the best class is the same on every picture

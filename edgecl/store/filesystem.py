@@ -9,7 +9,7 @@ from edgecl.store.atomic import explained
 from edgecl.store.locks import exclusive
 
 # These have no symbolic links, or renames and locks that a power cut or a second machine can break.
-_UNFIT = {"vfat", "msdos", "exfat", "nfs", "nfs4", "cifs", "smb3"}
+UNFIT = {"vfat", "msdos", "exfat", "nfs", "nfs4", "cifs", "smb3"}
 
 
 def check_file_system(folder: Path) -> None:
@@ -20,7 +20,7 @@ def check_file_system(folder: Path) -> None:
         NoSpace: it is full.
     """
     kind = file_system_of(folder)
-    if kind in _UNFIT:
+    if kind in UNFIT:
         raise _unfit(folder, f"it is {kind}")
     probe = folder / f".edgecl-probe-{uuid.uuid4().hex[:12]}"
     link, fresh, lock = probe / "link", probe / "fresh", probe / "lock"

@@ -75,9 +75,7 @@ class _Writer:
         x = self.tokens("pictures")
         for index in range(self.architecture.depth):
             x = self.block(x, f"blocks.{index}")
-        # The norm works token by token, so only the class token needs it.
-        x = self.add("Gather", "pool", [x, self.integers("index.class", 0)], axis=1)
-        x = self.layer_norm(x, "norm")
+        x = self.pooled(x)
         logits = self.linear(x, "head")
         self.add("Cast", "features.cast", [x], output="features", to=tensor.FLOAT)
         self.add("Cast", "logits.cast", [logits], output="logits", to=tensor.FLOAT)
@@ -132,19 +130,43 @@ class _Writer:
             x = self.add("Cast", "input.half", [x], to=self.type)
         x = self.add("Transpose", "input.nchw", [x], perm=[0, 3, 1, 2])
         stride = [a.patch_size, a.patch_size]
-        x = self.add("Conv", "patch_embed", [x, "patch_embed.proj.weight", "patch_embed.proj.bias"], kernel_shape=stride, strides=stride)
+        embedding = ["patch_embed.proj.weight"] if a.pre_norm else ["patch_embed.proj.weight", "patch_embed.proj.bias"]
+        x = self.add("Conv", "patch_embed", [x, *embedding], kernel_shape=stride, strides=stride)
         x = self.add("Reshape", "patch_embed.flat", [x, self.integers("shape.patches", [0, a.width, -1])])
         x = self.add("Transpose", "patch_embed.tokens", [x], perm=[0, 2, 1])
-        # A zero row in front becomes the class token when tok_pos is added, for the layout has put the token in there.
-        x = self.add("Pad", "class_token", [x, self.integers("pads.class", [0, 1, 0, 0, 0, 0])])
-        return self.add("Add", "positions", [x, "tok_pos"])
+        if a.prefix:
+            # Zero rows in front become class token and registers when tok_pos is added, for the layout has put them in there.
+            x = self.add("Pad", "class_token", [x, self.integers("pads.class", [0, a.prefix, 0, 0, 0, 0])])
+        x = self.add("Add", "positions", [x, "tok_pos"])
+        return self.layer_norm(x, "norm_pre") if a.pre_norm else x
+
+    def pooled(self, x: str) -> str:
+        """The class token, or the mean of the patches, with the last norm before or after: [b, n, d] -> [b, d]."""
+        a = self.architecture
+        if a.pooling == "token":
+            # The norm works token by token, so only the class token needs it.
+            x = self.add("Gather", "pool", [x, self.integers("index.class", 0)], axis=1)
+            return self.layer_norm(x, "fc_norm" if a.norm_after_pooling else "norm")
+        if not a.norm_after_pooling:
+            x = self.layer_norm(x, "norm")
+        if a.prefix:
+            ends = [self.integers(f"patches.{name}", [value]) for name, value in (("start", a.prefix), ("end", a.tokens), ("axis", 1))]
+            x = self.add("Slice", "patches", [x, *ends])
+        x = self.mean_of_tokens(x)
+        return self.layer_norm(x, "fc_norm") if a.norm_after_pooling else x
+
+    def mean_of_tokens(self, x: str) -> str:
+        """In fp32, for a sum over a thousand tokens: [b, n, d] -> [b, d]. The axes are an attribute up to opset 17, then an input."""
+        if self.opset < 18:
+            return self.in_fp32(x, "pool", "ReduceMean", axes=[1], keepdims=0)
+        return self.in_fp32(x, "pool", "ReduceMean", self.integers("pool.axes", [1]), keepdims=0)
 
     def block(self, x: str, name: str) -> str:
         """Pre-norm attention and MLP, each with its residual: [b, n, d] -> [b, n, d]."""
         y = self.attention(self.layer_norm(x, f"{name}.norm1"), f"{name}.attn")
         x = self.add("Add", f"{name}.residual1", [x, self.layer_scale(y, f"{name}.ls1")])
         y = self.linear(self.layer_norm(x, f"{name}.norm2"), f"{name}.mlp.fc1")
-        y = self.linear(self.gelu(y, f"{name}.mlp.gelu"), f"{name}.mlp.fc2")
+        y = self.linear(self.activation(y, f"{name}.mlp"), f"{name}.mlp.fc2")
         return self.add("Add", f"{name}.residual2", [x, self.layer_scale(y, f"{name}.ls2")])
 
     def attention(self, x: str, name: str) -> str:
@@ -163,8 +185,10 @@ class _Writer:
         return self.linear(x, f"{name}.proj")
 
     def linear(self, x: str, name: str) -> str:
-        """x @ W_t + b"""
+        """x @ W_t + b, the b where the layer has one"""
         x = self.add("MatMul", f"{name}.matmul", [x, f"{name}.weight_t"])
+        if name.endswith("qkv") and not self.architecture.qkv_bias:
+            return x
         return self.add("Add", f"{name}.add", [x, f"{name}.bias"])
 
     def layer_scale(self, x: str, name: str) -> str:
@@ -187,6 +211,15 @@ class _Writer:
         y = self.add("Cast", f"{name}.half", [y], to=self.type) if half else y
         return self.add("Add", name, [self.add("Mul", f"{name}.gain", [y, weight]), bias])
 
+    def activation(self, x: str, mlp: str) -> str:
+        """The one of the architecture."""
+        return self.gelu(x, f"{mlp}.gelu") if self.architecture.activation == "gelu" else self.quick_gelu(x, f"{mlp}.gelu")
+
+    def quick_gelu(self, x: str, name: str) -> str:
+        """x * sigmoid(1.702 x), the approximation that CLIP was trained with (Hendrycks & Gimpel 2016, section 2)."""
+        y = self.add("Mul", f"{name}.steep", [x, self.constant("gelu.steepness", self.dtype(1.702))])
+        return self.add("Mul", name, [x, self.add("Sigmoid", f"{name}.sigmoid", [y])])
+
     def gelu(self, x: str, name: str) -> str:
         """The exact one, x / 2 * (1 + erf(x / sqrt 2)) (Hendrycks & Gimpel 2016, arXiv 1606.08415)."""
         if self.opset >= 20:
@@ -196,12 +229,12 @@ class _Writer:
         y = self.add("Mul", f"{name}.times", [x, y])
         return self.add("Mul", name, [y, self.constant("gelu.half", self.dtype(0.5))])
 
-    def in_fp32(self, x: str, name: str, operator: str, **attributes: Any) -> str:
-        """One operator in fp32 within an fp16 graph."""
+    def in_fp32(self, x: str, name: str, operator: str, *more: str, **attributes: Any) -> str:
+        """One operator in fp32 within an fp16 graph; `more` are inputs that stay as they are."""
         if self.precision == "fp32":
-            return self.add(operator, name, [x], **attributes)
+            return self.add(operator, name, [x, *more], **attributes)
         x = self.add("Cast", f"{name}.float", [x], to=self.onnx.TensorProto.FLOAT)
-        return self.add("Cast", f"{name}.half", [self.add(operator, name, [x], **attributes)], to=self.type)
+        return self.add("Cast", f"{name}.half", [self.add(operator, name, [x, *more], **attributes)], to=self.type)
 
     def add(self, operator: str, name: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any) -> str:
         """Append a node named `name`; its one output is named alike."""

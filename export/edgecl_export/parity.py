@@ -62,7 +62,7 @@ def compare(reference: Array, other: Array, rows: Sequence[int]) -> Parity:
     scale = spread if len(rows) > 1 and spread > 0 else max(spread, 1.0)
     max_abs = float(np.abs(used - expected).max())
     max_softmax = float(np.abs(softmax(other, rows) - softmax(reference, rows)).max())
-    top1_equal = _same_best(expected, used, LOGIT_LIMIT * scale)
+    top1_equal = same_best(expected, used, LOGIT_LIMIT * scale)
     return Parity(len(reference), max_abs, spread, max_abs / scale, top1_equal, max_softmax, free_rows_ok)
 
 
@@ -99,7 +99,7 @@ def _free_rows_ok(logits: Array, rows: list[int]) -> bool:
     return bool(np.isfinite(free).all() and (free < FREE_ROW_LIMIT).all())
 
 
-def _same_best(reference: Array, other: Array, tolerance: float) -> bool:
+def same_best(reference: Array, other: Array, tolerance: float) -> bool:
     """`[n, c]` twice: the same column wins in each row; a row whose two best references lie closer than `tolerance` is let off."""
     if reference.shape[1] < 2:
         return True

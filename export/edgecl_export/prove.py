@@ -2,6 +2,8 @@
 
     live adapters (torch) -> merged weights (torch) -> the written folder (ONNX Runtime)
 
+`edgecl export --deepstream` walks the same way; its graph ends in probabilities, and these are compared.
+
 Each hop has the one before as its reference, so a fault is named where it arises.
 """
 
@@ -21,9 +23,10 @@ from edgecl.runtime.base import Predictor
 from edgecl.runtime.selftest import CANARY_FILE, read_canary
 from edgecl.store import Store
 from edgecl.store.names import version_folder
+from edgecl_export.deepstream import nvinfer_files, nvinfer_graph, prove_probabilities
 from edgecl_export.graph import Precision
 from edgecl_export.parity import Parity, check, compare
-from edgecl_export.to_onnx import export_onnx, trtexec_line
+from edgecl_export.to_onnx import Form, export_onnx, trtexec_line
 
 if TYPE_CHECKING:
     from edgecl.runtime.eager import EagerPredictor
@@ -43,7 +46,7 @@ class Hop:
     reference: str
     other: str
     precision: Precision  # whose limits were kept
-    compared: Literal["logits", "features"]  # a version without classes has no used logits
+    compared: Literal["logits", "features", "probabilities"]  # a version without classes has no used logits
     pictures: Literal["memory", "canary"]  # where they came from
     parity: Parity
 
@@ -83,11 +86,12 @@ def prove_and_export(
     opset: int = 18,
     precision: Precision = "fp32",
     out: Path | None = None,
+    form: Form = "app",
     limit: int = PICTURES,
     make_predictor: Callable[[], Predictor],
     progress: Progress = lambda what, done, total: None,
 ) -> Exported:
-    """Export version `number` to `out` (default: `exports/<version>/onnx-opset<n>-<precision>` of the store).
+    """Export version `number` to `out` (default: `exports/<version>/onnx-opset<n>-<precision>` of the store, or `deepstream-...`).
 
     Compared on up to `limit` pictures of the version's memory, as many classes as possible, or on its canary where it remembers none.
 
@@ -98,7 +102,8 @@ def prove_and_export(
         StoreDamaged: a file of the version is missing or was changed.
     """
     architecture = store.facts.architecture
-    place = out or store.root / "exports" / version_folder(number) / f"onnx-opset{opset}-{precision}"
+    name = "onnx" if form == "app" else form
+    place = out or store.root / "exports" / version_folder(number) / f"{name}-opset{opset}-{precision}"
     with store.use(number):  # held against gc, which would take pictures and exports away
         manifest, head = store.manifest(number), store.head(number)
         state = store.merged_state(manifest.recipe)
@@ -106,16 +111,21 @@ def prove_and_export(
 
         def prove(folder: Path) -> Sequence[Mapping[str, Any]]:
             source, pictures = _pictures(store, manifest, limit, progress)
-            answers = {
-                LIVE: lambda: _live(store, manifest, head, pictures),
-                MERGED: lambda: _merged(store, state, head, pictures),
-                RUNTIME: lambda: _written(make_predictor(), folder, pictures),
-            }
-            hops.extend(_walk(answers, manifest.rows(), precision, source, progress))
+            answers = {LIVE: lambda: _live(store, manifest, head, pictures), MERGED: lambda: _merged(store, state, head, pictures)}
+            if form == "app":
+                answers[RUNTIME] = lambda: _written(make_predictor(), folder, pictures)
+            walked, last = _walk(answers, manifest.rows(), precision, source, progress)
+            hops.extend(walked)
+            if form == "deepstream":
+                parity = prove_probabilities(folder, pictures, last[0], manifest.rows(), precision, f"{MERGED} -> {RUNTIME}")
+                hops.append(Hop(MERGED, RUNTIME, precision, "probabilities", source, parity))
             return [hop.to_json() for hop in hops]
 
-        files = export_onnx(manifest, architecture, state, head, out=place, opset=opset, precision=precision, prove=prove)
-    line = trtexec_line(place, opset, precision, architecture.image_size)
+        options: dict[str, Any] = {}
+        if form == "deepstream":
+            options = {"form": form, "change": nvinfer_graph, "extra": nvinfer_files(manifest, architecture, precision)}
+        files = export_onnx(manifest, architecture, state, head, out=place, opset=opset, precision=precision, prove=prove, **options)
+    line = trtexec_line(place, opset, precision, architecture.image_size, form)
     return Exported(place, number, opset, precision, tuple(hops), files, line)
 
 
@@ -125,8 +135,8 @@ def _walk(
     precision: Precision,
     source: Literal["memory", "canary"],
     progress: Progress,
-) -> list[Hop]:
-    """Ask each form in turn and check it against the one before."""
+) -> tuple[list[Hop], tuple[Array, Array]]:
+    """Ask each form in turn and check it against the one before; returns the hops and the last form's answer."""
     hops: list[Hop] = []
     before: tuple[str, Answer] | None = None
     for done, (name, ask) in enumerate(answers.items()):
@@ -142,7 +152,8 @@ def _walk(
             hops.append(hop)
         before = (name, answer)
     progress("comparing", len(answers), len(answers))
-    return hops
+    assert before is not None
+    return hops, before[1]
 
 
 def _compare(reference: Answer, other: Answer, rows: Sequence[int]) -> Parity:

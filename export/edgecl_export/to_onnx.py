@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,14 @@ Array = NDArray[Any]
 Prove = Callable[[Path], Sequence[Mapping[str, Any]]]
 """Folder with the graph and the weights -> one JSON object per hop; raises ParityFailed where the model in it is not the version."""
 
+Form = Literal["app", "deepstream"]
+"""Who asks the graph: edgecl's own app with uint8 pictures, or nvinfer with float planes."""
+
 EXPORT_FORMAT = "edgecl.export/1"
 GRAPH_FILE, WEIGHTS_FILE, LABELS_FILE, EXPORT_FILE = "model.onnx", "weights.safetensors", "labels.txt", "export.json"
 ENGINE_FILE = "model.plan"  # what the trtexec line writes
-FILES = {GRAPH_FILE, WEIGHTS_FILE, LABELS_FILE, EXPORT_FILE, ENGINE_FILE}
+NVINFER_FILE, NVINFER_LABELS_FILE = "nvinfer.txt", "nvinfer-labels.txt"  # of a DeepStream export
+FILES = {GRAPH_FILE, WEIGHTS_FILE, LABELS_FILE, EXPORT_FILE, ENGINE_FILE, NVINFER_FILE, NVINFER_LABELS_FILE}
 PRECISIONS = ("fp32", "fp16")
 
 
@@ -45,12 +49,17 @@ def export_onnx(
     opset: int = 18,
     precision: Precision = "fp32",
     prove: Prove,
+    form: Form = "app",
+    change: Callable[[bytes], bytes] = lambda graph: graph,
+    extra: Mapping[str, bytes] | None = None,
 ) -> dict[str, FileEntry]:
     """Write graph, weights, labels and export.json of one version into the folder `out`; an earlier export there is replaced.
 
     Args:
         state: the merged backbone, timm names, float32.
         head: weight `[capacity, d]` and bias `[capacity]`.
+        form: goes into the graph's key; `change` makes this form of the app's graph. The weights are the same for all forms.
+        extra: further files, by name.
         prove: called with the finished files in a folder beside `out`; what it returns becomes `parity` of export.json.
 
     Returns:
@@ -66,16 +75,17 @@ def export_onnx(
     target = out.resolve()
     _check_place(target, out)
     files = {
-        GRAPH_FILE: build_graph(architecture, capacity=manifest.capacity, opset=opset, precision=precision),
+        GRAPH_FILE: change(build_graph(architecture, capacity=manifest.capacity, opset=opset, precision=precision)),
         WEIGHTS_FILE: deployment_weights(state, head, architecture, precision),
         LABELS_FILE: labels_text(manifest.classes, manifest.capacity).encode(),
+        **(extra or {}),
     }
     entries = {name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in files.items()}
     with _beside(target) as fresh:
         with _place_errors(out):
             for name, data in files.items():
                 write_file(fresh / name, data)
-        description = pretty_json(_description(manifest, architecture, opset, precision, entries, prove(fresh)))
+        description = pretty_json(_description(manifest, architecture, opset, precision, entries, prove(fresh), form))
         with _place_errors(out):
             write_file(fresh / EXPORT_FILE, description)
             sync_folder(fresh)
@@ -89,7 +99,15 @@ def deployment_weights(state: Mapping[str, Array], head: tuple[Array, Array], ar
     Raises:
         ParityFailed: a value is not finite, or too large for fp16; names the tensor.
     """
-    arrays = to_deployment(state, *head, architecture)
+    return safetensors_bytes(in_precision(to_deployment(state, *head, architecture), precision))
+
+
+def in_precision(arrays: Mapping[str, Array], precision: Precision) -> dict[str, Array]:
+    """Deployment tensors in the precision asked for.
+
+    Raises:
+        ParityFailed: a value is not finite, or too large for fp16; names the tensor.
+    """
     dtype = np.float16 if precision == "fp16" else np.float32
     limit = float(np.finfo(dtype).max)
     for name, array in arrays.items():
@@ -98,17 +116,18 @@ def deployment_weights(state: Mapping[str, Array], head: tuple[Array, Array], ar
         if not largest <= limit:
             remedy = "Export with --precision fp32." if np.isfinite(largest) else "Find the damaged file with: edgecl verify --deep"
             raise ParityFailed(f"{name} holds {largest:.6g}, but {precision} ends at {limit:.6g}. Nothing was exported. {remedy}")
-    return safetensors_bytes({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
+    return {name: array.astype(dtype, copy=False) for name, array in arrays.items()}
 
 
-def trtexec_line(folder: Path, opset: int, precision: Precision, image_size: int) -> str:
+def trtexec_line(folder: Path, opset: int, precision: Precision, image_size: int, form: Form = "app") -> str:
     """The command that builds an engine from an export where edgecl does not do it itself: JetPack 5 and 6.0, TensorRT 8.
 
     One picture at a time, as a camera asks. TensorRT 8.5 reads opset 16, 8.6 also 17. The line follows trtexec's documentation; it has
     not been run here, and such an engine is not compared with the version.
     """
     words = ["trtexec", f"--onnx={folder / GRAPH_FILE}", f"--saveEngine={folder / ENGINE_FILE}"]
-    words.append(f"--shapes=pictures:1x{image_size}x{image_size}x3")
+    shape = f"{image_size}x{image_size}x3" if form == "app" else f"3x{image_size}x{image_size}"
+    words.append(f"--shapes=pictures:1x{shape}")
     if precision == "fp16":
         # TensorRT 8 chooses types by itself and must be allowed fp16; from opset 18 on (TensorRT 10) the graph's own types are kept.
         words.append("--fp16" if opset <= 17 else "--stronglyTyped")
@@ -122,6 +141,7 @@ def _description(
     precision: Precision,
     entries: Mapping[str, FileEntry],
     hops: Sequence[Mapping[str, Any]],
+    form: Form,
 ) -> dict[str, Any]:
     """`edgecl.export/1`"""
     return {
@@ -130,7 +150,8 @@ def _description(
         "version": manifest.number,
         "deterministic": manifest.deterministic,
         "architecture": architecture.to_json(),
-        "graph": graph_key(architecture, capacity=manifest.capacity, opset=opset, precision=precision),
+        "graph": graph_key(architecture, capacity=manifest.capacity, opset=opset, precision=precision)
+        + ("" if form == "app" else f"-{form}"),
         "capacity": manifest.capacity,
         "opset": opset,
         "precision": precision,

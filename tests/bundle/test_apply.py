@@ -16,7 +16,7 @@ from edgecl.bundle.keys import generate
 from edgecl.bundle.pack import pack
 from edgecl.errors import BadInput
 from edgecl.evaluate import evaluate
-from edgecl.forget import forget_task
+from edgecl.forget import forget_class, forget_task
 from edgecl.manifest import Manifest
 from edgecl.pictures import find
 from edgecl.preprocess import geometry_of
@@ -26,7 +26,7 @@ from edgecl.store import Store
 from edgecl.store.history import grow, rename, rollback, successor
 from edgecl.store.verify import verify
 from tests.store.builders import snapshot
-from tests.teaching import draw_task
+from tests.teaching import draw_task, teach
 
 Board = Callable[[str], Store]
 
@@ -251,6 +251,21 @@ def test_a_signature_by_a_trusted_key(board: Board, boards: Path, tmp_path: Path
     done = apply(store, out)
     assert done.signed_by == packed.signed_by == public
     assert current(store).checks["bundle"]["signed_by"] == public
+
+
+def test_learning_goes_on_beside_classes_without_pictures(board: Board, boards: Path, tmp_path: Path) -> None:
+    """The backbone stays as it is, so that what is known of them stays true; it goes with the class, too."""
+    store = board("two")
+    apply(store, boards / "one.edgecl")
+    assert teach(store, draw_task(tmp_path / "more", "violet")).coefficient == 0
+    before, after = store.statistics(5), store.statistics(6)
+    assert before is not None
+    assert after is not None
+    assert after.to_bytes() == before.to_bytes()
+    forget_class(store, "blue", make_predictor=OrtPredictor)
+    left = store.statistics(7)
+    assert left is not None
+    assert len(left.means) == len(after.means) - 1
 
 
 @pytest.mark.slow

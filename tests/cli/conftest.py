@@ -16,8 +16,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, which is also the working directory; no EDGECL_* variable is set."""
-    for name in ("EDGECL_STORE", "EDGECL_SEED", "EDGECL_EPOCHS", "EDGECL_THREADS", "EDGECL_MAX_DROP"):
-        monkeypatch.delenv(name, raising=False)
+    names = "STORE SEED EPOCHS THREADS DEVICE BATCH MAX_DROP PROFILE RUNTIME"
+    for name in names.split():
+        monkeypatch.delenv(f"EDGECL_{name}", raising=False)
     folder = copied(made, tmp_path / "place")
     monkeypatch.chdir(folder)
     return folder

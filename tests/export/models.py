@@ -32,6 +32,25 @@ TINY = Architecture(
     crop_pct=0.9,
 )
 SCALED = dataclasses.replace(TINY, layer_scale=True)
+# One small model of each kind that timm has pretrained weights for, and one with as much as possible at once.
+KINDS = {
+    "plain": TINY,
+    "layer scale": SCALED,
+    "deit3": dataclasses.replace(SCALED, prefix_positions=False),
+    "dinov2, an odd grid": dataclasses.replace(SCALED, image_size=35, patch_size=7),
+    "registers": dataclasses.replace(SCALED, registers=4, prefix_positions=False),
+    "registers with positions": dataclasses.replace(TINY, registers=3),
+    "average beside a class token": dataclasses.replace(TINY, pooling="average", norm_after_pooling=True),
+    "average of normed patches": dataclasses.replace(SCALED, class_token=False, qkv_bias=False, pooling="average"),
+    "average without registers": dataclasses.replace(
+        TINY, class_token=False, registers=4, prefix_positions=False, pooling="average", norm_after_pooling=True
+    ),
+    "clip": dataclasses.replace(TINY, pre_norm=True, norm_eps=1e-5),
+    "clip of quick gelu": dataclasses.replace(TINY, pre_norm=True, activation="quick_gelu"),
+    "everything": dataclasses.replace(
+        SCALED, registers=2, pre_norm=True, qkv_bias=False, activation="quick_gelu", pooling="average", norm_after_pooling=True
+    ),
+}
 CAPACITY = 16
 ROWS = (0, 1, 2, 5, 9)
 
@@ -45,7 +64,7 @@ def random_state(architecture: Architecture, seed: int = 0) -> dict[str, Array]:
             values = random.uniform(0.1, 1.0, shape)
         elif "norm" in name and name.endswith("weight"):
             values = random.normal(1, 0.25, shape)
-        elif name.endswith("bias") or name in ("cls_token", "pos_embed"):
+        elif name.endswith("bias") or name in ("cls_token", "reg_token", "pos_embed"):
             values = random.normal(0, 0.5, shape)
         else:
             values = random.normal(0, 1, shape) / np.sqrt(np.prod(shape[1:]))

@@ -16,13 +16,13 @@ from onnx import TensorProto
 from safetensors.numpy import load_file
 
 from edgecl.architecture import Architecture
-from edgecl.backbone import SUPPORTED, architecture_of, load_pretrained
+from edgecl.backbone import architecture_of, load_pretrained
 from edgecl.errors import MissingExtra, UnsupportedBackbone, UsageError
 from edgecl.layout import deployment_shapes, safetensors_bytes, tensor_offsets, to_deployment
 from edgecl.preprocess import decode, geometry_of, to_input
 from edgecl_export.graph import IR_VERSIONS, Precision, build_graph, graph_key, write_graph
 from edgecl_export.parity import check
-from tests.export.models import CAPACITY, ROWS, SCALED, TINY, random_head, random_state, scenes, timm_against_runtime, write
+from tests.export.models import CAPACITY, KINDS, ROWS, SCALED, TINY, random_head, random_state, scenes, timm_against_runtime, write
 
 OPSETS = (16, 17, 18, 20)
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
@@ -59,11 +59,42 @@ def test_the_norms_epsilon_is_the_architectures(tmp_path: Path, eps: float, opse
     assert timm_against_runtime(other, architecture, state, head, scenes(32, 3))[1].relative > 1e-4
 
 
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"plain", "layer scale"}))
+@every_form
+def test_each_kind_answers_as_timm_does(tmp_path: Path, kind: str, opset: int, precision: Precision) -> None:
+    """Registers, positions of patches alone, average pooling, no class token, a norm in front: batch 1 and 3, every form."""
+    architecture = KINDS[kind]
+    state, head = random_state(architecture), random_head(architecture.width)
+    folder = write(tmp_path / "version", architecture, state, head, opset, precision)
+    onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+    for count in (1, 3):
+        logits, features = timm_against_runtime(folder, architecture, state, head, scenes(architecture.image_size, count))
+        check(logits, precision=precision, hop="timm -> ONNX Runtime")
+        assert logits.spread > 1
+        assert features.relative < (2e-6 if precision == "fp32" else 5e-3)
+
+
+def test_graphs_of_the_first_release_have_kept_their_bytes() -> None:
+    """Keys and graphs of plain models, with and without layer scale, are those of the writer's first version: no engine is built anew."""
+    graphs = [build_graph(a, capacity=16, opset=o, precision=p) for a in (TINY, SCALED) for o in OPSETS for p in PRECISIONS]
+    assert (TINY.key(), SCALED.key()) == ("8f538aba8e5e8120", "8e38779a74f3525b")
+    assert hashlib.sha256(b"".join(graphs)).hexdigest() == "b05e33195075a4b5342da36d389becb63a316fe4badcd434f9e97546178acad7"
+
+
+# Every class of backbone at full size once; vit_small_patch14_dinov2 sees 518 pixels, 1370 tokens.
+FULL_SIZE = (
+    *[(name, scaled) for name in ("vit_tiny_patch16_224", "vit_base_patch16_224") for scaled in (False, True)],
+    *[(name, True) for name in ("deit3_small_patch16_224", "vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2")],
+    ("vit_base_patch16_clip_224", False),
+    ("vit_medium_patch16_gap_240", True),
+    ("vit_little_patch16_reg4_gap_256", True),
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SUPPORTED)
-@pytest.mark.parametrize("layer_scale", [False, True], ids=["plain", "layer scale"])
+@pytest.mark.parametrize(("name", "layer_scale"), FULL_SIZE, ids=[f"{name}{' scaled' * scaled}" for name, scaled in FULL_SIZE])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_each_supported_architecture_answers_as_timm_does(tmp_path: Path, name: str, layer_scale: bool, precision: Precision) -> None:
+def test_each_class_of_backbone_answers_as_timm_does(tmp_path: Path, name: str, layer_scale: bool, precision: Precision) -> None:
     """Random norms, biases and layer scales, pictures without symmetry, batch 1 and 3, at full size."""
     architecture = dataclasses.replace(architecture_of(name), layer_scale=layer_scale)
     state, head = random_state(architecture), random_head(architecture.width, 128)

@@ -8,7 +8,7 @@ import torch
 
 from edgecl.backbone import build, random_state
 from edgecl.errors import EdgeclError, StoreDamaged
-from edgecl.runtime.eager import EagerPredictor, features_of, lower_tokens
+from edgecl.runtime.eager import EagerPredictor, features_of, full_precision, lower_tokens
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.store import Store
 from tests.teaching import TINY
@@ -59,3 +59,13 @@ def test_asking_before_loading_is_a_bug_with_a_name() -> None:
     predictor.close()
     with pytest.raises(EdgeclError, match="call load"):
         predictor.infer(PICTURES)
+
+
+def test_fp32_is_not_rounded_to_tf32_while_features_are_computed() -> None:
+    """Both of torch's switches are off inside and as before outside."""
+    switches = lambda: (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)  # noqa: E731
+    before = switches()
+    with full_precision():
+        assert switches() == (False, False)
+    assert switches() == before
+    assert before != (False, False)  # else the test says nothing

@@ -1,6 +1,5 @@
 """Stores of a tiny backbone."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,9 +10,8 @@ from tests.store.builders import initialised, learn
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test cuts the power, so none waits for the disk; that fsync is called, and when, is what tests/store/test_atomic.py looks at."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+def _everywhere(no_waiting: None) -> None:
+    """In all tests of the store."""
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import pytest
 from edgecl.errors import BadSettings, StoreDamaged
 from edgecl.settings import AnnounceSettings, BundleSettings, CameraSettings, GateSettings, MemorySettings
 from edgecl.store import Settings, Store
-from edgecl.store.settings import _TABLES, settings_text
+from edgecl.store.rules import RULES
+from edgecl.store.settings import LearnDefaults, settings_text
 
 
 def write(store: Store, text: str) -> None:
@@ -31,6 +32,8 @@ def test_what_is_left_out_has_its_default(store: Store) -> None:
     assert store.settings() == Settings()
     write(store, "[memory]\nbudget_mib = 12\n")
     assert store.settings() == Settings(memory=MemorySettings(budget_mib=12.0))
+    write(store, "[learn]\nthreads = 2\ndevice = 'cpu'\n")
+    assert store.settings() == Settings(learn=LearnDefaults(threads=2, device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,11 @@ def test_what_is_left_out_has_its_default(store: Store) -> None:
         ("[memory]\nbudget = 1", r"\[memory\] budget is unknown, expected one of: per_class, budget_mib"),
         ("[gate]\nmax_drop = 3", r"\[gate\] max_drop = 3, expected a number from 0 to 1 \(0.03 is 3 points\)"),
         ("[gate]\nsignificance = inf", r"\[gate\] significance = inf, expected a number from 0 to 1"),
-        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected \[memory\], .* or \[cameras.NAME\]"),
+        ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected one of: \[memory\], \[gate\], \[learn\]"),
+        ("[learn]\ndevice = 'gpu'", r"\[learn\] device = 'gpu', expected one of auto, cpu, cuda"),
+        ("[learn]\nbatch = 0", r"\[learn\] batch = 0, expected a whole number from 1 to 4096"),
+        ("[learn]\nthreads = 'all'", r"\[learn\] threads = 'all', expected a whole number from 0 to 1024"),
+        ("[learn]\nepochs = 3", r"\[learn\] epochs is unknown, expected one of: device, threads, batch"),
         ("[announce]\nhold_s = -1", r"\[announce\] hold_s = -1, expected a number of seconds from 0 to 3600"),
         ("[announce]\nmqtt = 5", r"\[announce\] mqtt = 5, expected a text in quotes"),
         ("[announce]\ncommand = 'reboot'", r"\[announce\] command = 'reboot', expected a list of words"),
@@ -125,8 +132,9 @@ def test_cameras_and_receivers_are_read(store: Store) -> None:
 def test_every_key_is_a_row_of_the_page() -> None:
     """docs/formats.md names each key with its table, and nothing else."""
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    page = page[page.index("**`settings.toml`**") : page.index("**`state.json`**")]
     rows = {(table.removesuffix(".NAME"), key) for table, key in re.findall(r"^\| `\[([a-z.A-Z]+)\]` \| `(\w+)` \|", page, re.MULTILINE)}
-    assert rows == {(table, key) for table, keys in _TABLES.items() for key in keys}
+    assert rows == {(table, key) for table, keys in RULES.items() for key in keys}
 
 
 def test_trusted_keys_survive_their_file(store: Store) -> None:

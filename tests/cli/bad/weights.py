@@ -96,7 +96,7 @@ ROWS = (
         "a backbone that is not supported",
         INIT.replace("vit_tiny_patch16_224", "resnet50"),
         4,
-        "'resnet50' is not supported | Supported are: vit_tiny_patch16_224 | deit_small_patch16_224",
+        "'resnet50' is not supported | Plain Vision Transformers of timm are | tested are: vit_tiny_patch16_224",
         weights(),
     ),
     Bad("no labels file", f"{INIT} --labels l.txt", 4, "l.txt cannot be read | one class name per line | Expected a UTF-8 text", weights()),
