@@ -13,6 +13,7 @@ Array = NDArray[Any]
 # From 1: a discriminant is never less sure than it should be, and a few dozen pictures that all come out right must not sharpen it.
 TEMPERATURES = tuple(float(t) for t in np.geomspace(1.0, 50.0, 81))
 MINIMUM_PICTURES = 8  # below it neither a temperature nor a threshold is worth fitting
+UNKNOWN_SCORE = "max_logit"  # chosen among those of benchmarks/unknown.py, on its validation pictures
 KNOWN_SHARE = 0.95  # of known pictures that shall stay below the limit
 
 
@@ -34,13 +35,13 @@ def fit_temperature(logits: Array, rows: Array, used: list[int]) -> float:
     return TEMPERATURES[int(np.argmin(losses))]
 
 
-def fit_unknown(logits: Array, used: list[int], score: str = "max_softmax") -> Thresholds:
+def fit_unknown(logits: Array, used: list[int], score: str = UNKNOWN_SCORE) -> Thresholds:
     """The limit above which an answer is `unknown`: 95 % of the given known pictures stay below it.
 
-    With too few pictures nothing is called unknown.
+    With too few pictures, or a single class, nothing is called unknown.
     """
     if len(used) < 2 or len(logits) < MINIMUM_PICTURES:
-        return Thresholds(score=score)
+        return Thresholds()
     unlimited = Thresholds(score=score)
     scores = unknown_score(logits, softmax(logits, used), used, unlimited)
     return dataclasses.replace(unlimited, unknown_above=float(np.quantile(scores, KNOWN_SHARE)))

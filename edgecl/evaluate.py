@@ -1,5 +1,6 @@
 """How good a version is: accuracy on class folders, and the figures of continual learning over a row of versions."""
 
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ Labelled = tuple[str, NDArray[np.uint8]]
 """A class folder's name and a picture `[s, s, 3]` at the model's input size."""
 
 CONFUSIONS = 10  # pairs that are kept
+Z_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,32 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
+# Confidence. A score for `unknown` is larger for what is less known.
+
+
+def expected_calibration_error(confidence: NDArray[Any], right: NDArray[np.bool_], bins: int = 15) -> float:
+    """Mean over pictures of |accuracy - confidence| of the bin that a picture lies in (ECE, Guo et al. 2017, arXiv 1706.04599, eq. 3).
+
+    `confidence` `[n]` is the probability of the answer, `right` `[n]` whether it was right; `bins` are equally wide over 0..1, each with
+    its upper end.
+    """
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = [abs(float(right[place == b].mean()) - float(confidence[place == b].mean())) * (place == b).sum() for b in np.unique(place)]
+    return float(sum(gaps) / len(confidence))
+
+
+def auroc(known: NDArray[Any], unknown: NDArray[Any]) -> float:
+    """How likely a picture of no known class scores above one of a known class; ties count half. Scores `[n]` and `[m]`."""
+    order = np.sort(known)
+    below, not_above = np.searchsorted(order, unknown, "left"), np.searchsorted(order, unknown, "right")
+    return float((below + not_above).mean() / (2 * len(known)))
+
+
+def false_positives(known: NDArray[Any], unknown: NDArray[Any], *, kept: float = 0.95) -> float:
+    """Part of the unknown pictures that pass as known at the limit that passes `kept` of the known ones (FPR at 95 % TPR)."""
+    return float((unknown <= np.quantile(known, kept)).mean())
+
+
 # Continual learning. `matrix[i, j]` is the accuracy on task j after learning task i, [t, t]; NaN where task j was not seen yet (j > i).
 
 
@@ -199,6 +227,19 @@ def backward_transfer(matrix: NDArray[Any]) -> float:
     checked = _checked(matrix)
     last = len(checked) - 1
     return _mean([checked[last, task] - checked[task, task] for task in range(last)])
+
+
+def confidence_interval(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy of `right` out of `n` pictures (Wilson 1927); (0, 1) without pictures.
+
+    It holds for pictures that were drawn at random and independently, and unlike the usual +- it stays sensible at 0 % and 100 %.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    part, z2 = right / n, Z_95**2
+    middle = (part + z2 / (2 * n)) / (1 + z2 / n)
+    reach = Z_95 / (1 + z2 / n) * math.sqrt(part * (1 - part) / n + z2 / (4 * n * n))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def _checked(matrix: NDArray[Any]) -> NDArray[np.float64]:

@@ -167,8 +167,9 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
         fixed = np.array([entry.row for entry in lesson.pictureless])
         head = beside_fixed_rows(head, old, fixed, features[fit], rows[fit])
     limits = store.settings().gate
-    gate = _judge(lesson, old.logits(before), head.logits(features), limits.max_drop if max_drop is None else max_drop, limits.significance)
-    return Outcome(adapter, trials, coefficient, features, head, temperature, gate)
+    answered = old.logits(before)
+    gate = _judge(lesson, answered, head.logits(features), limits.max_drop if max_drop is None else max_drop, limits.significance)
+    return Outcome(adapter, trials, coefficient, answered, features, head, temperature, gate)
 
 
 def _device(wanted: str, board: Board) -> str:

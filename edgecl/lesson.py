@@ -1,6 +1,8 @@
 """What one task brings together: its new pictures, and what the memory still holds of the past, each with its row of the head."""
 
+import os
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from edgecl.errors import BadInput, BadPictures
 from edgecl.manifest import ClassEntry, KeptPicture, Manifest, allocate_rows
 from edgecl.memory import HOLDOUT_PER_CLASS, Candidate, candidate, is_held_out
-from edgecl.pictures import Picture, Rejected, find
+from edgecl.pictures import Picture, Rejected, TaskPictures, find
 from edgecl.preprocess import Geometry, decode, to_input
 from edgecl.split import split
 
@@ -113,7 +115,8 @@ def prepare(
         BadInput: the new classes do not fit, or a name differs from a known one only by case.
     """
     found = find(folder, geometry, progress=lambda done, total: progress("reading pictures", done, total))
-    checked = find(val, geometry) if val is not None else None
+    found = without_strangers(found, memory, parent.classes, folder)
+    checked = without_strangers(find(val, geometry), memory, parent.classes, val) if val is not None else None
     train, validation = _divide(found.pictures, checked.pictures if checked else (), seed)
     classes, next_row, added, extended = _with_classes(parent, task, found.pictures)
     by_name = {entry.name: entry for entry in classes}
@@ -138,6 +141,33 @@ def prepare(
         rejected=rejected,
         warnings=found.warnings + (checked.warnings if checked else ()) + warnings,
     ).warned()
+
+
+def without_strangers(found: TaskPictures, memory: Sequence[KeptPicture], classes: Sequence[ClassEntry], folder: Path) -> TaskPictures:
+    """Without pictures that the memory keeps for a class of another name: as within a task, a content that stands for two classes teaches
+    neither. A warning says which two names may mean one thing.
+
+    Raises:
+        BadPictures: nothing else is in the folder.
+    """
+    names = {entry.id: entry.name for entry in classes}
+    owners = {kept.source: names[kept.class_id] for kept in memory}
+    strange = [p for p in found.pictures if owners.get(p.sha256, p.class_name) != p.class_name]
+    if not strange:
+        return found
+    pairs = Counter((picture.class_name, owners[picture.sha256]) for picture in strange)
+    warnings = tuple(
+        f"{count} pictures of {name!r} are kept as pictures of {owner!r} and were left out. Two names for one thing cannot be told apart: "
+        f"if they are the same, call the folder {owner!r}; if {owner!r} was a mistake, run: edgecl forget --class {owner!r}"
+        for (name, owner), count in pairs.items()
+    )
+    contents = {picture.sha256 for picture in strange}
+    pictures = tuple(picture for picture in found.pictures if picture.sha256 not in contents)
+    if not pictures:
+        raise BadPictures(f"no picture in {folder} can be learned from: {'; '.join(warnings)}")
+    left_out = (Rejected(os.path.relpath(p.path, folder), f"kept as a picture of {owners[p.sha256]!r}") for p in strange)
+    rejected = tuple(sorted((*found.rejected, *left_out), key=lambda item: item.path))
+    return replace(found, pictures=pictures, rejected=rejected, warnings=(*found.warnings, *warnings))
 
 
 def _divide(pictures: Sequence[Picture], given: Sequence[Picture], seed: int) -> tuple[list[Picture], list[Picture]]:

@@ -40,6 +40,7 @@ class Outcome:
     adapter: Adapter
     trials: tuple[Trial, ...]
     coefficient: float
+    before: Array  # [n, capacity] the parent's logits of the lesson's samples
     features: Array  # [n, d] of the lesson's samples under the new weights
     head: Head
     temperature: float
@@ -125,9 +126,22 @@ def _checks(lesson: Lesson, outcome: Outcome) -> dict[str, Any]:
             "holdout_before": outcome.gate.before,
             "holdout_after": outcome.gate.after,
         },
+        "classes": _by_class(lesson, outcome.before.argmax(axis=1) == lesson.rows(), right),
         "gate": outcome.gate.to_json(),
         "trials": [asdict(trial) for trial in outcome.trials],
     }
+
+
+def _by_class(lesson: Lesson, was_right: Array, is_right: Array) -> dict[str, dict[str, int | None]]:
+    """Per class: the pictures that nothing was trained on, and how many of them were known before (None: a new class) and are now."""
+    judged = lesson.judge_indices()
+    samples = [lesson.samples[int(i)] for i in judged]
+    found: dict[str, dict[str, int | None]] = {}
+    for entry in sorted(lesson.classes, key=lambda entry: entry.name):
+        own = judged[np.array([sample.class_id == entry.id for sample in samples], dtype=bool)]
+        before = None if entry.name in lesson.added else int(was_right[own].sum())
+        found[entry.name] = {"pictures": len(own), "before": before, "after": int(is_right[own].sum())}
+    return found
 
 
 def _canary(store: Store, *, recipe_state: Mapping[str, Array], lesson: Lesson, head: Head) -> bytes:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from edgecl.calibrate import fit_temperature, fit_unknown, negative_log_likelihood
+from edgecl.manifest import Thresholds
+from edgecl.runtime.decide import UNKNOWN_SCORES, softmax, unknown_score
 
 ROWS = np.arange(40) % 4
 
@@ -36,15 +38,25 @@ def test_one_class_or_few_pictures_are_not_calibrated() -> None:
     """There is nothing to fit a temperature or a limit to."""
     assert fit_temperature(logits_of(3, 0)[:7], ROWS[:7], [0, 1, 2, 3]) == 1.0
     assert fit_temperature(logits_of(3, 0), np.zeros(40, int), [0]) == 1.0
-    assert fit_unknown(logits_of(3, 0)[:7], [0, 1, 2, 3]).unknown_above == 1.0
+    assert fit_unknown(logits_of(3, 0)[:7], [0, 1, 2, 3]) == Thresholds()
+    assert fit_unknown(logits_of(3, 0), [0]) == Thresholds()
 
 
-def test_95_percent_of_known_pictures_stay_known() -> None:
-    """The limit is a quantile of the score on known pictures."""
+@pytest.mark.parametrize("score", sorted(UNKNOWN_SCORES))
+def test_95_percent_of_known_pictures_stay_known(score: str) -> None:
+    """The limit is a quantile of the named score on known pictures."""
     random = np.random.default_rng(0)
     logits = np.full((400, 8), -1e4)
     logits[:, :4] = random.normal(0, 3, (400, 4))
-    thresholds = fit_unknown(logits, [0, 1, 2, 3])
-    exponentials = np.exp(logits[:, :4])
-    scores = 1 - (exponentials / exponentials.sum(axis=1, keepdims=True)).max(axis=1)
+    used = [0, 1, 2, 3]
+    thresholds = fit_unknown(logits, used, score)
+    scores = unknown_score(logits, softmax(logits, used), used, thresholds)
+    assert thresholds.score == score
     assert (scores <= thresholds.unknown_above).mean() == pytest.approx(0.95, abs=0.01)
+    assert (scores > thresholds.unknown_above).any()
+
+
+def test_a_limit_is_fitted_to_the_largest_logit() -> None:
+    """Unless another score is asked for."""
+    logits = logits_of(4.0, wrong=0)
+    assert fit_unknown(logits, [0, 1, 2, 3]) == Thresholds(score="max_logit", unknown_above=-4.0)

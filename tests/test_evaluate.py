@@ -9,7 +9,18 @@ import pytest
 
 from edgecl import evaluate as module
 from edgecl.errors import BadInput, StoreDamaged
-from edgecl.evaluate import Confusion, average_accuracy, average_incremental_accuracy, backward_transfer, evaluate, forgetting
+from edgecl.evaluate import (
+    Confusion,
+    auroc,
+    average_accuracy,
+    average_incremental_accuracy,
+    backward_transfer,
+    confidence_interval,
+    evaluate,
+    expected_calibration_error,
+    false_positives,
+    forgetting,
+)
 from edgecl.manifest import BACKGROUND, Thresholds
 from edgecl.runtime.fake import FakePredictor
 from tests.runtime.tiny import CAPACITY, manifest_of, plain
@@ -152,3 +163,42 @@ class TestContinualLearning:
         """No figure is made up for a task that was not evaluated."""
         with pytest.raises(BadInput, match=message):
             getattr(module, name)(matrix)
+
+
+class TestConfidence:
+    def test_calibration_error_is_the_mean_gap_over_pictures(self) -> None:
+        """Two bins: four answers at 0.9 of which two are right, one at 0.3 that is wrong."""
+        confidence, right = np.array([0.9, 0.9, 0.9, 0.9, 0.3]), np.array([True, True, False, False, False])
+        assert expected_calibration_error(confidence, right) == pytest.approx((4 * 0.4 + 0.3) / 5)
+
+    def test_gaps_cancel_only_within_a_bin(self) -> None:
+        """One bin over everything hides what two bins show; the upper end belongs to a bin, 0 and 1 have one, too."""
+        confidence, right = np.array([0.5, 1.0]), np.array([True, False])
+        assert expected_calibration_error(confidence, right, bins=1) == pytest.approx(0.25)
+        assert expected_calibration_error(confidence, right, bins=2) == pytest.approx(0.75)
+        assert expected_calibration_error(np.array([0.0, 1.0]), np.array([False, True])) == 0.0
+
+    @pytest.mark.parametrize(
+        ("known", "unknown", "expected"), [([0, 1], [2, 3], 1.0), ([2, 3], [0, 1], 0.0), ([1], [1], 0.5), ([0, 2], [1, 3], 0.75)]
+    )
+    def test_auroc_counts_pairs_in_the_right_order(self, known: list[int], unknown: list[int], expected: float) -> None:
+        """A tie is half a pair."""
+        assert auroc(np.array(known), np.array(unknown)) == expected
+
+    def test_auroc_is_what_counting_all_pairs_gives(self) -> None:
+        """Also with many ties."""
+        random = np.random.default_rng(0)
+        known, unknown = random.integers(0, 5, 40), random.integers(1, 6, 30)
+        pairs = (unknown[:, None] > known).astype(float) + 0.5 * (unknown[:, None] == known)
+        assert auroc(known, unknown) == pytest.approx(pairs.mean())
+
+    def test_false_positives_pass_where_95_percent_of_the_known_do(self) -> None:
+        """The limit comes from the known ones alone."""
+        assert false_positives(np.arange(101), np.array([0, 95, 96, 200])) == 0.5
+        assert false_positives(np.arange(101), np.array([40, 60]), kept=0.5) == 0.5
+
+    def test_the_interval_is_wilsons(self) -> None:
+        """Published values of 95 % intervals (Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29)."""
+        for right, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)):
+            assert confidence_interval(right, n) == pytest.approx((low, high), abs=5e-5)
+        assert confidence_interval(0, 0) == (0.0, 1.0)

@@ -25,8 +25,13 @@ FENCED = {
     "onnxruntime": "edgecl.runtime edgecl_export",
     "cv2": "edgecl.runtime",
     "paho": "edgecl.runtime.outputs",
+    "starlette": "edgecl.web",
+    "uvicorn": "edgecl.web",
+    "anyio": "edgecl.web",
+    "prometheus_client": "edgecl.web",
     "tensorrt": "edgecl.runtime edgecl_export",
     "typer": "edgecl.cli",
+    "jinja2": "edgecl.report",
     "rich": "edgecl.cli",
     "cryptography": "edgecl.bundle",
 }

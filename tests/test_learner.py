@@ -161,7 +161,7 @@ def test_stage_writes_a_version_that_does_not_serve(store: Store, tmp_path: Path
 
 
 def test_a_task_made_to_hurt_is_refused_by_the_gate(tmp_path: Path) -> None:
-    """Old classes' looks under new names: the version is written, not served, and the reasons are words."""
+    """Old classes' looks under new names: the version is written, not served, the reasons are words, and each class's loss is counted."""
     store = new_store(tmp_path / "model")
     old = ("red", "green", "blue", "yellow", "violet", "white", "black", "grey")
     teach(store, draw_task(tmp_path / "honest", *old, count=14))
@@ -170,6 +170,39 @@ def test_a_task_made_to_hurt_is_refused_by_the_gate(tmp_path: Path) -> None:
     result = teach(store, tmp_path / "hurt")
     assert (result.state, store.current, result.gate.passed) == ("staged", 1, False)
     assert any("held-out pictures of old classes fell from" in reason for reason in result.gate.reasons)
+    classes = store.manifest(2).checks["classes"]
+    assert set(classes) == {*old, *(f"thing {index}" for index in range(len(old)))}
+
+    def share(count: str, *, new: bool) -> float:
+        counted = [each for each in classes.values() if (each["before"] is None) is new]
+        return sum(each[count] for each in counted) / sum(each["pictures"] for each in counted)
+
+    assert (share("before", new=False), share("after", new=False)) == pytest.approx((result.gate.before, result.gate.after))
+    assert share("after", new=True) == pytest.approx(result.accuracy["validation"])
+    assert [classes[name]["before"] for name in old] != [classes[name]["after"] for name in old]
+
+
+def test_kept_pictures_of_another_class_teach_nothing_and_are_named(store: Store, tmp_path: Path) -> None:
+    """The very files that were learned as red come as crimson: those that the memory keeps are left out, the warning names both."""
+    shutil.copytree(draw(tmp_path / "again", "red", count=8), tmp_path / "task" / "crimson")
+    draw(tmp_path / "task", "crimson", count=6, seed=5, colour="red")
+    kept = {p.source for p in store.memory(3)}
+    result = teach(store, tmp_path / "task")
+    left_out = [path for path, reason in result.rejected if reason == "kept as a picture of 'red'"]
+    assert len(left_out) == 8
+    assert any(
+        "8 pictures of 'crimson' are kept as pictures of 'red' and were left out" in warning and "forget --class 'red'" in warning
+        for warning in result.warnings
+    )
+    assert kept & {p.source for p in store.memory(4) if p.task == result.task} == set()
+
+
+def test_nothing_but_kept_pictures_of_another_class_is_refused(store: Store, tmp_path: Path) -> None:
+    """There is nothing left to learn, and nothing changes."""
+    shutil.copytree(draw(tmp_path / "again", "red", count=8), tmp_path / "task" / "crimson")
+    with pytest.raises(BadPictures, match=r"no picture in .* 8 pictures of 'crimson' are kept as pictures of 'red'"):
+        teach(store, tmp_path / "task")
+    assert store.numbers() == [0, 1, 2, 3]
 
 
 def test_a_name_that_differs_by_case_is_refused_and_nothing_changes(store: Store, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from edgecl.cli.output import drop_the_rest_of_stdout, escape_what_cannot_be_pri
 from edgecl.cli.pack import pack
 from edgecl.cli.promote import promote
 from edgecl.cli.rename import rename
+from edgecl.cli.report import report
 from edgecl.cli.rollback import rollback
 from edgecl.cli.run import run
 from edgecl.cli.show import show
@@ -35,17 +36,15 @@ from edgecl.errors import EdgeclError, Interrupted, MissingExtra, NoSpace
 # Which extra brings what a command may fail to import.
 EXTRAS = {
     "cryptography": "sign",
-    "cv2": "camera",
-    "onnx": "learn",
+    **dict.fromkeys(("cv2", "anyio", "prometheus_client", "starlette", "uvicorn"), "camera"),
+    **dict.fromkeys(("onnx", "timm", "torch", "torchvision"), "learn"),
+    "jinja2": "run",
     "onnxruntime": "run",
-    "timm": "learn",
-    "torch": "learn",
-    "torchvision": "learn",
 }
 
 # In the order in which one needs them; `edgecl --help` shows them so.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, verify, gc, pack, apply, keygen,
+    init, learn, export, run, log, show, status, promote, rollback, forget, rename, grow, evaluate, report, verify, gc, pack, apply, keygen,
     devices, doctor, demo,
 )  # fmt: skip
 

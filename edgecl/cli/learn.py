@@ -64,6 +64,9 @@ def learn(
         ),
     ] = None,
     max_drop: MaxDropOption = None,
+    progress_json: Annotated[
+        bool, typer.Option("--progress-json", help="Progress on stderr as JSON, one edgecl.progress/1 per line, for programs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""
@@ -83,7 +86,7 @@ def learn(
         threads=first_given(threads, own.threads, board.threads, _DEFAULT.threads),
         batch=first_given(batch, own.batch, board.batch, _DEFAULT.batch),
     )
-    with shown() as show:
+    with shown(as_json=progress_json) as show:
         result = learn_task(
             opened,
             task,

@@ -8,6 +8,18 @@ import typer
 
 from edgecl.cli.options import DEFAULT_STORE, DeviceOption, JsonOption, StoreOption, VersionOption, profile_of
 from edgecl.cli.output import answer, note, percent, tell
+from edgecl.cli.page import (
+    HostOption,
+    NewTokenOption,
+    PageChoice,
+    PageNameOption,
+    PageOption,
+    PagePrivateOption,
+    PortOption,
+    TlsCertOption,
+    TlsKeyOption,
+    page_beside,
+)
 from edgecl.cli.parsers import decimal, whole
 from edgecl.cli.stopping import stop_requests
 from edgecl.errors import Interrupted
@@ -75,6 +87,14 @@ def run(
         str | None,
         typer.Option(metavar="COMMAND", help="Run this program, without a shell, with each change on its stdin.", show_default=False),
     ] = None,
+    page: PageOption = False,
+    host: HostOption = None,
+    port: PortOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    page_name: PageNameOption = None,
+    page_private: PagePrivateOption = False,
+    new_token: NewTokenOption = False,
 ) -> None:
     """Name what cameras, videos or folders show, until they end or the command is stopped. Needs no torch."""
     from edgecl.demo.scene import SceneCamera
@@ -84,6 +104,17 @@ def run(
     from edgecl.runtime.systemd import Systemd
     from edgecl.store import Store
 
+    choice = PageChoice(
+        wanted=page,
+        host=host,
+        port=port,
+        certificate=tls_cert,
+        key=tls_key,
+        names=tuple(page_name or ()),
+        private=page_private,
+        new_token=new_token,
+    )
+    listening = choice.listen()
     opened, profile = Store.open(store), profile_of(device)
 
     def open_predictor(folder: Path) -> "Predictor":
@@ -105,7 +136,7 @@ def run(
         **_shown(as_json, changes_only=any(plan.source.live or plan.loop for plan in plans)),
     )
     with stop_requests() as stop:
-        with service:
+        with service, page_beside(service.view, opened, listening, choice):
             summary = service.run(stop)
         if summary.latency_p50_ms is not None:
             dropped = f", {summary.dropped} passed over for newer ones" if summary.dropped else ""

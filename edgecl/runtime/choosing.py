@@ -23,8 +23,8 @@ def load_predictor(
     *,
     runtime: Runtime = "auto",
     note: Callable[[str], None],
-    precision: Precision | None = None,
     threads: int = 0,
+    precision: Precision | None = None,
     trt: Any = None,
     cuda: Cuda | None = None,
 ) -> Predictor:
@@ -32,7 +32,7 @@ def load_predictor(
 
     Args:
         runtime: `trt` or nothing, `ort`, or `auto`: TensorRT where an engine serves, else ONNX Runtime.
-        threads: CPU threads of ONNX Runtime; 0 = as many as it takes by itself.
+        threads: CPU threads of ONNX Runtime, 0 = as many as it takes by itself.
         note: is told each sentence for a person, among them the runtime that was taken.
         trt, cuda: as of `TrtPredictor`.
 
@@ -49,7 +49,7 @@ def load_predictor(
             if runtime == "trt":
                 raise
             note(f"not in TensorRT: {error}")
-    return _onnxruntime(store, folder, profile, threads, note)
+    return _onnxruntime(store, folder, profile, note, threads)
 
 
 def _tensorrt(
@@ -64,7 +64,7 @@ def _tensorrt(
     return predictor
 
 
-def _onnxruntime(store: Store, folder: Path, profile: DeviceProfile, threads: int, note: Callable[[str], None]) -> Predictor:
+def _onnxruntime(store: Store, folder: Path, profile: DeviceProfile, note: Callable[[str], None], threads: int) -> Predictor:
     predictor = OrtPredictor(threads, providers=profile.providers, cache=store.root / "engines", on_skip=note)
     predictor.load(folder)
     note(f"running in ONNX Runtime ({predictor.provider})")

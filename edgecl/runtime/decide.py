@@ -29,16 +29,24 @@ def max_softmax(logits: Array, probabilities: Array, parameters: Mapping[str, fl
     return np.asarray(1.0 - probabilities.max(axis=-1))
 
 
+def max_logit(logits: Array, probabilities: Array, parameters: Mapping[str, float]) -> Array:
+    """The largest logit of a used row, negated; takes no parameters (Hendrycks et al. 2022, arXiv 1911.11132, section 3).
+
+    A softmax only says which class is nearest; the logit of a discriminant also falls with the distance from all of them.
+    """
+    return np.asarray(-logits.max(axis=-1))
+
+
 UnknownScore = Callable[[Array, Array, Mapping[str, float]], Array]
-UNKNOWN_SCORES: Mapping[str, UnknownScore] = {"max_softmax": max_softmax}
+UNKNOWN_SCORES: Mapping[str, UnknownScore] = {"max_softmax": max_softmax, "max_logit": max_logit}
 """Name in the manifest -> (logits of used rows `[.., c]`, probabilities `[.., c]`, parameters) -> `[..]`; larger is less known."""
 
 
 def unknown_score(logits: Array, probabilities: Array, rows: Sequence[int], thresholds: Thresholds) -> Array:
     """The score that `thresholds` names: logits `[.., capacity]`, probabilities `[.., len(rows)]` -> `[..]`.
 
-    Probabilities are handed in, so that a smoothed video is judged by what it will show. No rows: infinitely unknown. With a single
-    class `max_softmax` is always 0.
+    Both are handed in, so that a smoothed video is judged by what it will show. No rows: infinitely unknown. With a single class
+    `max_softmax` is always 0.
 
     Raises:
         StoreDamaged: this edgecl does not know the score.
@@ -54,7 +62,7 @@ def unknown_score(logits: Array, probabilities: Array, rows: Sequence[int], thre
 
 
 class Smoother:
-    """The mean probabilities of the last `window` frames of one video or camera.
+    """The mean answer of the last `window` frames of one video or camera.
 
     Another source or another version starts anew. For a folder of pictures that have nothing to do with each other use none at all.
 
@@ -68,12 +76,12 @@ class Smoother:
         self._frames: deque[Array] = deque(maxlen=window)
         self._of: tuple[str, int] | None = None
 
-    def update(self, source: str, version: int, probabilities: Array) -> Array:
-        """Take in the probabilities `[c]` of the next frame; returns the mean `[c]` of the window."""
+    def update(self, source: str, version: int, answer: Array) -> Array:
+        """Take in the next frame's answer, for example its probabilities `[c]`; returns the mean over the window, of the same shape."""
         if self._of != (source, version):
             self._frames.clear()
             self._of = (source, version)
-        self._frames.append(probabilities)
+        self._frames.append(answer)
         return np.asarray(np.mean(self._frames, axis=0))
 
 
@@ -99,7 +107,8 @@ def decide(
     check_logits(logits, manifest)
     probabilities: Array = softmax(logits, rows)
     if smoother is not None:
-        probabilities = smoother.update(source, manifest.number, probabilities)
+        logits, smooth = logits.copy(), smoother.update(source, manifest.number, np.stack([probabilities, logits[rows]]))
+        probabilities, logits[rows] = smooth
     by_row = {entry.row: entry for entry in manifest.classes}
     order = np.argsort(-probabilities, kind="stable")[:TOP]
     top = tuple((by_row[rows[column]].name, float(probabilities[column])) for column in order)

@@ -57,6 +57,21 @@ class TrtPredictor:
         """What answers now."""
         return self._serving
 
+    @property
+    def runtime(self) -> str:
+        """What the app says that it runs in."""
+        return "tensorrt"
+
+    @property
+    def provider(self) -> str:
+        """Name of the engine that answers, `none` without one."""
+        return self._serving.facts.name if self._serving is not None else "none"
+
+    @property
+    def precision(self) -> Precision:
+        """Of the engine that answers; a self-test allows it the differences of that."""
+        return self._serving.facts.precision if self._serving is not None else "fp32"
+
     def load(self, folder: Path) -> None:
         """Serve the version in `folder`, which lies in the store and is held by `Store.use`.
 

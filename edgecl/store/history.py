@@ -86,7 +86,7 @@ def show(store: Store, number: int | None = None) -> dict[str, Any]:
         UsageError: there is no such version, or nothing is current.
         StoreDamaged: it cannot be read.
     """
-    manifest = store.manifest(_current(store) if number is None else number)
+    manifest = store.manifest(current_version(store) if number is None else number)
     memory = store.memory(manifest.number)
 
     def kept(entry: ClassEntry, role: str) -> int:
@@ -107,7 +107,12 @@ def show(store: Store, number: int | None = None) -> dict[str, Any]:
     }
 
 
-def _current(store: Store) -> int:
+def current_version(store: Store) -> int:
+    """The number of the current version.
+
+    Raises:
+        UsageError: nothing is current.
+    """
     current = store.current
     if current is None:
         raise UsageError(f"no version is current; there are {store.numbers()}. Choose one with: edgecl promote NUMBER")
@@ -138,7 +143,7 @@ def rollback(store: Store, number: int | None = None) -> int:
         UsageError: there is no older version to go to, or `number` is not older.
         StoreDamaged, StoreBusy: as for `promote`.
     """
-    current = _current(store)
+    current = current_version(store)
     if number is None:
         number = store.manifest(current).parent
         if number is None:
@@ -194,7 +199,7 @@ def rename(store: Store, old: str, new: str) -> Manifest:
         BadInput: `new` cannot be a name, or another class has it (also when only the case differs).
     """
     with store.learning_lock():
-        parent = _current(store)
+        parent = current_version(store)
         manifest = store.manifest(parent)
         entry = manifest.class_by_name(old)
         if entry is None:
@@ -236,7 +241,7 @@ def grow(
         UsageError: `capacity` is not larger, or not a multiple of 8.
     """
     with store.learning_lock():
-        parent = _current(store)
+        parent = current_version(store)
         before = store.manifest(parent).capacity
         if capacity <= before or capacity % 8:
             raise UsageError(f"--capacity {capacity} must be a multiple of 8 above the {before} that version {parent} has.")

@@ -37,12 +37,10 @@ def _public_keys(value: Any) -> tuple[str, ...] | None:
     return tuple(value) if fits else None
 
 
-def _words(value: Any) -> tuple[str, ...] | None:
-    return tuple(value) if isinstance(value, list) and value and all(isinstance(word, str) and word for word in value) else None
+_KEY = re.compile(f"{KEY_PREFIX}[0-9a-f]{{64}}")
 
 
 def _region(value: Any) -> tuple[float, ...] | None:
-    """Left, top, width and height of something within the frame."""
     if not isinstance(value, list) or len(value) != 4 or any(isinstance(part, bool) or not isinstance(part, int | float) for part in value):
         return None
     left, top, width, height = (float(part) for part in value)
@@ -50,8 +48,11 @@ def _region(value: Any) -> tuple[float, ...] | None:
     return (left, top, width, height) if inside else None
 
 
-_TEXT = Rule(check=lambda value: value if isinstance(value, str) and value else None, words="a text in quotes")
-_KEY = re.compile(f"{KEY_PREFIX}[0-9a-f]{{64}}")
+def _words(value: Any) -> tuple[str, ...] | None:
+    return tuple(value) if isinstance(value, list) and value and all(isinstance(word, str) and word for word in value) else None
+
+
+TEXT = Rule(check=lambda value: value if isinstance(value, str) and value else None, words="a text in quotes")
 
 RULES: dict[str, dict[str, Rule]] = {
     "memory": {
@@ -74,12 +75,12 @@ RULES: dict[str, dict[str, Rule]] = {
     },
     "announce": {
         "hold_s": number(float, 0.0, 3600.0, "a number of seconds from 0 to 3600"),
-        "mqtt": _TEXT,
-        "webhook": _TEXT,
+        "mqtt": TEXT,
+        "webhook": TEXT,
         "command": Rule(check=_words, words='a list of words, such as ["/usr/bin/logger", "-t", "camera"]'),
     },
-    "cameras": {
-        "source": _TEXT,
+    "cameras": {  # [cameras.NAME]
+        "source": TEXT,
         "region": Rule(check=_region, words="[left, top, width, height] as parts of the frame, such as [0.25, 0, 0.5, 1]"),
         "max_fps": number(float, 0.0, 1000.0, "a number of frames per second from 0 (no limit) to 1000"),
         "smoothing": number(int, 1, 1000, "a whole number of frames from 1 (none) to 1000"),

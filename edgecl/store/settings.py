@@ -11,7 +11,7 @@ from typing import Any
 from edgecl.errors import BadSettings
 from edgecl.settings import AnnounceSettings, BundleSettings, CameraSettings, GateSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
-from edgecl.store.rules import RULES
+from edgecl.store.rules import RULES, TEXT
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,8 +76,8 @@ def read_settings(root: Path) -> Settings:
         raise BadSettings(f"{SETTINGS_FILE} is not TOML: {error}. Correct the file.") from error
     for name in tables:
         if name not in RULES:
-            known = ", ".join("[cameras.NAME]" if table == "cameras" else f"[{table}]" for table in RULES)
-            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected one of: {known}. Remove it.")
+            *most, last = ("[cameras.NAME]" if table == "cameras" else f"[{table}]" for table in RULES)
+            raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected {', '.join(most)} or {last}. Remove it.")
     return Settings(
         memory=MemorySettings(**_table(tables, "memory")),
         gate=GateSettings(**_table(tables, "gate")),
@@ -97,7 +97,7 @@ def _camera(name: str, entry: object) -> CameraSettings:
     place = f"cameras.{name}"
     found = {key: _checked("cameras", place, key, value) for key, value in _is_table(entry, place).items()}
     if "source" not in found:
-        raise BadSettings(f'{SETTINGS_FILE}: [{place}] has no source, expected a text in quotes, such as source = "/dev/video0". Add it.')
+        raise BadSettings(f'{SETTINGS_FILE}: [{place}] has no source, expected {TEXT.words}, such as source = "/dev/video0". Add it.')
     return CameraSettings(**found)
 
 

@@ -119,7 +119,7 @@ def _version(store: Store, number: int, deep: bool, pictures: set[str], adapters
         return
     yield from _listed(store, manifest, folder, deep)
     for entry in sorted(folder.iterdir()):
-        if entry.name not in {*manifest.files, MANIFEST_FILE, RUN_FILE, "report"}:
+        if entry.name not in {*manifest.files, MANIFEST_FILE, RUN_FILE}:
             yield Finding(path=f"{where}/{entry.name}", problem="is not part of the version", remedy="Delete it.", damage=False)
     yield from _attempt(f"{where}/{RUN_FILE}", lambda: store.run_info(number), "Delete it: nothing depends on it.")
     yield from _attempt(f"{where}/head.safetensors", lambda: store.head(number), another)

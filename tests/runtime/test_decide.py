@@ -57,9 +57,17 @@ class TestUnknownScore:
         score = unknown_score(logits, softmax(logits, [3, 4]), [3, 4], Thresholds())
         np.testing.assert_allclose(score, [0.5, 0.0], atol=1e-12)
 
+    def test_max_logit_is_the_largest_used_logit_negated(self) -> None:
+        """Two pictures with equal probabilities differ: one is far from every class. Free rows do not count."""
+        logits = np.full((2, CAPACITY), 9.0)
+        logits[:, [3, 4]] = [[5.0, 2.0], [-1.0, -4.0]]
+        probabilities = softmax(logits, [3, 4])
+        np.testing.assert_allclose(probabilities[0], probabilities[1])
+        np.testing.assert_array_equal(unknown_score(logits, probabilities, [3, 4], Thresholds(score="max_logit")), [-5.0, 1.0])
+
     def test_a_score_of_a_newer_edgecl_is_refused(self) -> None:
         """The message names the score and those that are known."""
-        with pytest.raises(StoreDamaged, match=r"'energy2', but this edgecl knows \['max_softmax'\]"):
+        with pytest.raises(StoreDamaged, match=r"'energy2', but this edgecl knows \['max_logit', 'max_softmax'\]"):
             unknown_score(np.zeros(4), np.ones(1), [0], Thresholds(score="energy2"))
 
 
@@ -159,6 +167,14 @@ class TestSmoother:
         answers = [decide(logits, manifest, **WHERE, smoother=smoother) for logits in (red, red, blue)]
         assert [prediction.label for prediction in answers] == ["red", "red", "red"]
         assert answers[2].score == pytest.approx((2 * answers[0].score + softmax(blue, [0, 1, 2])[0]) / 3)
+
+    def test_unknown_is_judged_by_the_smoothed_logits(self) -> None:
+        """One frame far from every class is not called unknown, three of them are; the caller's logits stay as they were."""
+        smoother, manifest = Smoother(3), manifest_of(thresholds=Thresholds(score="max_logit", unknown_above=-3.0))
+        near, far = logits_of(r0=9.0, r1=0.0, r2=0.0), logits_of(r0=0.0, r1=0.0, r2=0.0)
+        frames = (near, near, far, far, far)
+        assert [decide(logits, manifest, **WHERE, smoother=smoother).unknown for logits in frames] == [False, False, False, False, True]
+        assert (far[0], near[0]) == (0.0, 9.0)
 
     def test_a_window_below_one_is_refused(self) -> None:
         """The message has the value."""

@@ -154,7 +154,6 @@ def test_leftovers_are_untidy_and_not_damage(store: Store) -> None:
     """What an interrupted command left, and strangers inside a version."""
     (store.root / "tmp" / "000002.abc").mkdir()
     (store.folder(1) / "notes.txt").write_text("mine")
-    (store.folder(1) / "report").mkdir()
     findings = verify(store, deep=True)
     assert [(finding.path, finding.damage) for finding in findings] == [
         ("tmp/000002.abc", False),
