@@ -72,7 +72,7 @@ def test_export_json_says_what_it_is(tmp_path: Path) -> None:
     """Version, architecture, classes by row, thresholds, hashes and what the proof returned."""
     files = write(tmp_path / "out", opset=17, precision="fp16")
     fields = json.loads((tmp_path / "out" / "export.json").read_text(encoding="utf-8"))
-    assert (fields["format"], fields["version"], fields["deterministic"]) == ("edgecl.export/1", 7, MANIFEST.deterministic)
+    assert (fields["format"], fields["version"], fields["deterministic"]) == ("edgecl.export/2", 7, MANIFEST.deterministic)
     assert (fields["capacity"], fields["opset"], fields["precision"]) == (CAPACITY, 17, "fp16")
     assert fields["architecture"] == TINY.to_json()
     assert fields["graph"] == f"{TINY.key()}-c16-w1-opset17-fp16"

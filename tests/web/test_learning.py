@@ -13,6 +13,7 @@ import pytest
 
 from edgecl.errors import BadPictures, EdgeclError, StoreBusy
 from edgecl.store import Store
+from edgecl.store.formats import sealed
 from edgecl.store.inbox import Inbox
 from edgecl.web.child import NICENESS, apply_command, learn_command
 from edgecl.web.estimate import SHARES, START_S, seconds_left, seconds_to_learn
@@ -221,7 +222,7 @@ def test_an_estimate_follows_the_last_learn(store: Store) -> None:
     kept = len(store.memory(3))
     counts = {"new": 16, "validation": 4, "replay": kept, "holdout": 0}
     run = {**json.loads(path.read_text(encoding="utf-8")), "seconds": 100.0, "pictures": counts, "settings": {"epochs": 4}}
-    path.write_text(json.dumps(run), encoding="utf-8")
+    path.write_text(json.dumps(sealed("run", run)), encoding="utf-8")
     assert seconds_to_learn(store, 20, 10.0) == pytest.approx(START_S + 100)
     assert START_S < seconds_to_learn(store, 5, 10.0) < START_S + 100 < seconds_to_learn(store, 40, 10.0)
 

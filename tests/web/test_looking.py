@@ -57,7 +57,7 @@ def test_ready_means_of_use(client: Client, page: PageServer, view: FakeLiveView
     (page.site.store.folder(page.site.store.current or 0) / "manifest.json").write_text("{}")
     damaged = client.get("/readyz")
     assert damaged.status == 503
-    assert "a manifest has the format None" in damaged.json()["problems"][0]
+    assert "has the format None" in damaged.json()["problems"][0]
     empty = FakeLiveView(("bench", "belt"))
     monkeypatch.setattr(view, "status", empty.status)
     found = client.get("/readyz")
