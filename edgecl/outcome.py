@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgecl import __version__
 from edgecl.adapter import Adapter, adapter_files, adapter_hash
-from edgecl.architecture import Architecture
+from edgecl.architecture import Architecture, linear_targets, target_shape
 from edgecl.calibrate import fit_unknown
 from edgecl.canary import spread
 from edgecl.gate import GateResult
@@ -90,6 +90,16 @@ def draft_of(
         statistics=store.statistics(parent.number) if lesson.pictureless else None,
         run={**run_record(), **run, "settings": asdict(settings), "pictures": _counts(lesson), "rejected": _rejected(lesson)},
     )
+
+
+def learning_bytes(store: Store, parent: Manifest, lesson: Lesson) -> int:
+    """Room that learning needs on the disk at most: the version, its adapter, two checkpoints beside each other, and new pictures."""
+    architecture, shape = store.facts.architecture, store.facts.adapter
+    sizes = [target_shape(architecture, target) for target in linear_targets(architecture, shape.first_block)]
+    trained = sum(shape.rank * (out + into) for out, into in sizes) + (architecture.width + 1) * len(lesson.classes)
+    checkpoint = 3 * 4 * trained  # the values and AdamW's two, float32
+    pictures = sum(sample.rgb.nbytes // 2 for sample in (*lesson.new, *lesson.validation))
+    return store.version_bytes(parent.capacity) + 2 * trained + 2 * checkpoint + pictures
 
 
 def _merged(store: Store, parent: Manifest, outcome: Outcome) -> Mapping[str, Array]:

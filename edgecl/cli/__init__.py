@@ -70,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         escape_what_cannot_be_printed(stream)
     try:
         code = _run(arguments)
+    except Interrupted as interruption:  # asked for, so no error
+        note(str(interruption))
+        return INTERRUPTED
     except EdgeclError as error:
         note(f"error: {error}")
         return error.exit_code

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgecl.errors import BadInput, BadPictures, NoSpace, UsageError
 from edgecl.manifest import BACKGROUND, normal_name
 from edgecl.preprocess import decode, encode_jpeg, hamming, perceptual_hash
-from edgecl.store.atomic import move_folder, os_errors, remove_folder, replace_file
+from edgecl.store.atomic import move_folder, os_errors, remove_all, replace_all, sync_folder
 from edgecl.store.names import is_hash
 from edgecl.store.ownership import check_changeable
 from edgecl.store.reading import PICTURE_LIMIT, read_bytes
@@ -80,7 +80,7 @@ class Inbox:
                 raise NoSpace(f"the inbox is full ({self._budget_bytes / 2**20:g} MiB). Let the camera learn, or remove pictures.")
             with os_errors(f"keeping a picture of {folder.name}"):
                 folder.mkdir(parents=True, exist_ok=True)
-            replace_file(path, data, tmp=self._folder / "tmp")
+            replace_all({path: data}, tmp=self._folder / "tmp")
             self._hashes[path] = phash
         return path.stem
 
@@ -120,7 +120,7 @@ class Inbox:
         with self._lock:
             with os_errors("keeping a bundle"):
                 self._folder.mkdir(exist_ok=True)
-            replace_file(path, data, tmp=self._folder / "tmp")
+            replace_all({path: data}, tmp=self._folder / "tmp")
         return path
 
     def hand_over(self) -> Path:
@@ -134,13 +134,14 @@ class Inbox:
             if not _folders(self._folder / NEXT):
                 raise BadPictures("no picture waits in the inbox. Collect some first, a dozen per class from different sides.")
             move_folder(self._folder / NEXT, self._folder / LEARNING)
+            sync_folder(self._folder)
         return self._folder / LEARNING
 
     def learned(self) -> None:
         """What was handed over is in the model's memory now: delete it here."""
         with self._lock:
             if (self._folder / LEARNING).is_dir():
-                remove_folder(self._folder / LEARNING, tmp=self._folder / "tmp")
+                remove_all([self._folder / LEARNING], tmp=self._folder / "tmp")
             self._hashes.clear()
 
     def give_back(self) -> None:
