@@ -21,17 +21,19 @@ from edgecl.web.access import token_fits
 
 @contextmanager
 def run(*options: str) -> Iterator[tuple[str, list[str]]]:
-    """`edgecl run` on the drawn camera with a page; (its address, the lines of stderr before the first answer). Ended as systemd does."""
+    """`edgecl run` on the drawn camera with a page; (its address, and beyond this machine the lines about the token). Ended as systemd does."""
     command = [sys.executable, "-m", "edgecl", "run", "--source", "test://gear", "--page", "--port", "0", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     app = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert app.stderr is not None
     try:
-        first = app.stderr.readline()
-        more = [app.stderr.readline() for _ in range(2)] if "0.0.0.0" in options else []
-        address = re.fullmatch(r"page: (http://\S+)\n", first)
-        assert address is not None, first + app.stderr.read()
-        yield address.group(1), more
+        for line in app.stderr:  # what is noted before, for example about the board, is none of the page's
+            address = re.fullmatch(r"page: (http://\S+)\n", line)
+            if address:
+                break
+        else:
+            raise AssertionError(f"the app ended with {app.wait()} before its page was there")
+        yield address.group(1), [app.stderr.readline() for _ in range(2)] if "0.0.0.0" in options else []
     finally:
         app.send_signal(signal.SIGTERM)
         assert (app.wait(30), "Traceback" in app.stderr.read()) == (0, False)
