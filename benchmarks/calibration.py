@@ -38,10 +38,10 @@ FIELDS = [
 ]
 
 
-def measure(store: Store, split: str, order: int, after: int) -> dict[str, Any]:
+def measure(store: Store, split: str, order: int, after: int, every: int) -> dict[str, Any]:
     """The row of version `after`."""
     manifest = store.manifest(after)
-    answers = ask(store, manifest, split)
+    answers = ask(store, manifest, split, every)
     names = [next(entry.name for entry in manifest.classes if entry.row == row) for row in manifest.rows()]
     known = answers.of(np.isin(answers.names, names))
     right = np.array(names)[known.logits.argmax(axis=1)] == known.names
@@ -53,6 +53,7 @@ def measure(store: Store, split: str, order: int, after: int) -> dict[str, Any]:
         "split": split,
         "order": order,
         "after": after,
+        "every": every,
         "pictures": len(right),
         "accuracy": float(right.mean()),
         "temperature": manifest.temperature,
@@ -67,7 +68,7 @@ def append(row: dict[str, Any]) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
     known = list(csv.DictReader(ROWS.open())) if ROWS.exists() else []
     full = {"commit": commit, "configuration": configuration_hash(), **row}
-    key = ("configuration", "split", "order", "after")
+    key = ("configuration", "split", "order", "after", "every")
     if tuple(str(full[name]) for name in key) in {tuple(other[name] for name in key) for other in known}:
         return
     with ROWS.open("a", newline="") as file:
@@ -85,11 +86,12 @@ def main() -> None:
     parser.add_argument("--split", choices=["val", "test"], default="val")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=HERE / "work", help="the folder given to grocery.py")
+    parser.add_argument("--every", type=int, default=1, help="ask about each N-th picture of a class only")
     arguments = parser.parse_args()
     for order in arguments.order:
         store = Store.open(arguments.work / f"test-{configuration_hash()}" / f"order{order}-seed{arguments.seed}" / "model")
         for after in arguments.after:
-            row = measure(store, arguments.split, order, after)
+            row = measure(store, arguments.split, order, after, arguments.every)
             append(row)
             print(
                 f"order {order} after {after} tasks, {row['pictures']} {arguments.split} pictures, {row['accuracy']:.2%} right, mean score "

@@ -13,6 +13,7 @@ for the product's score the parts that the fitted limit calls unknown. What a ve
 import argparse
 import csv
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +64,14 @@ class Answers:
         return Answers(self.names[chosen], self.logits[chosen], self.features[chosen])
 
 
-def ask(store: Store, manifest: Manifest, split: str) -> Answers:
-    """The version's answers to `train`, `val`, `test`, or to the memory's `replay` or `holdout` pictures; asked once, then read."""
-    kept = store.root.parent / "answers" / f"{manifest.deterministic[:16]}-{split}.npz"
+def ask(store: Store, manifest: Manifest, split: str, every: int = 1) -> Answers:
+    """The version's answers to `train`, `val`, `test`, or to the memory's `replay` or `holdout` pictures; asked once, then read.
+
+    `every` 4 takes the first, fifth, ninth ... picture of each class.
+    """
+    kept = store.root.parent / "answers" / f"{manifest.deterministic[:16]}-{split}{f'-{every}' if every > 1 else ''}.npz"
     if not kept.exists():
-        names, pictures = _pictures(store, manifest, split)
+        names, pictures = _pictures(store, manifest, split, every)
         predictor = OrtPredictor(threads=1)
         with store.use(manifest.number) as folder:
             predictor.load(folder)
@@ -78,13 +82,18 @@ def ask(store: Store, manifest: Manifest, split: str) -> Answers:
         return Answers(file["names"], file["logits"].astype(np.float64), file["features"].astype(np.float64))
 
 
-def _pictures(store: Store, manifest: Manifest, split: str) -> tuple[list[str], Array]:
+def _pictures(store: Store, manifest: Manifest, split: str, every: int) -> tuple[list[str], Array]:
     geometry = geometry_of(store.facts.architecture)
     if split in ("replay", "holdout"):
         names = {entry.id: entry.name for entry in manifest.classes}
         memory = [picture for picture in store.memory(manifest.number) if picture.role == split]
         return [names[p.class_id] for p in memory], np.stack([to_input(decode(store.picture(p.hash)), geometry) for p in memory])
-    found = find(DATA / split, geometry).pictures
+    with tempfile.TemporaryDirectory() as thinned:
+        for folder in sorted((DATA / split).iterdir()):
+            (Path(thinned) / folder.name).mkdir()
+            for photo in sorted(folder.iterdir())[::every]:
+                (Path(thinned) / folder.name / photo.name).symlink_to(photo.resolve())
+        found = find(Path(thinned), geometry).pictures
     if split == "train":  # only asked about classes that were not learned
         found = tuple(picture for picture in found if manifest.class_by_name(picture.class_name) is None)
     return [p.class_name for p in found], np.stack([p.input for p in found])

@@ -1,5 +1,6 @@
 """A store small enough to learn in a second, and tasks of coloured pictures that it can tell apart."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,7 +43,7 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
     "grey": (128, 128, 128),
     "_background": (120, 90, 60),
 }
-QUICK = LearnSettings(epochs=1, batch=8, threads=1, device="cpu", coefficients=(0.0, 1.0))
+QUICK = LearnSettings(epochs=1, batch=8, threads=1, coefficients=(0.0, 1.0))
 
 
 def new_store(root: Path, *, seed: int = 0, memory: MemorySettings | None = None, architecture: Architecture = TINY) -> Store:
@@ -81,6 +82,16 @@ def draw_task(folder: Path, *names: str, count: int = 8, seed: int = 0) -> Path:
 
 
 def teach(store: Store, folder: Path, **changes: object) -> LearnResult:
-    """`learn` with quick settings."""
-    options: dict[str, object] = {"settings": QUICK, "write_graph": write_graph, "make_predictor": OrtPredictor, **changes}
+    """`learn` with quick settings, on the CPU, where it gives the same bytes."""
+    options: dict[str, object] = {"settings": QUICK, "device": "cpu", "write_graph": write_graph, "make_predictor": OrtPredictor, **changes}
     return learn(store, folder, **options)  # type: ignore[arg-type]
+
+
+def made_to_hurt(place: Path) -> tuple[Store, Path]:
+    """A store in `place/model` that learned eight colours honestly, and a task with other pictures of them under new names."""
+    store = new_store(place / "model")
+    old = ("red", "green", "blue", "yellow", "violet", "white", "black", "grey")
+    teach(store, draw_task(place / "honest", *old, count=14))
+    for index, name in enumerate(old):
+        shutil.copytree(draw(place / "looks", name, count=30, seed=3), place / "hurt" / f"thing {index}")
+    return store, place / "hurt"

@@ -1,14 +1,13 @@
 """`edgecl report`, and a learn that the gate really refuses, on the command line."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from edgecl.cli import main
 from edgecl.store import Store
-from tests.teaching import draw, draw_task, new_store, teach
+from tests.teaching import made_to_hurt
 
 
 @pytest.mark.usefixtures("place")
@@ -33,11 +32,7 @@ def test_json_is_one_object_with_the_place(capsys: pytest.CaptureFixture[str]) -
 def test_a_task_made_to_hurt_is_refused_with_3_and_the_report_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Old classes' pictures under new names: nothing is promoted, and both stderr and the page name the loss in words."""
     model, page = tmp_path / "model", tmp_path / "page.html"
-    store = new_store(model)
-    old = ("red", "green", "blue", "yellow", "violet", "white", "black", "grey")
-    teach(store, draw_task(tmp_path / "honest", *old, count=14))
-    for index, name in enumerate(old):
-        shutil.copytree(draw(tmp_path / "looks", name, count=30, seed=3), tmp_path / "hurt" / f"thing {index}")
+    made_to_hurt(tmp_path)
     assert main(["learn", "--task", str(tmp_path / "hurt"), "--store", str(model), "--epochs", "1", "--threads", "1", "--json"]) == 3
     out, err = capsys.readouterr()
     reasons = json.loads(out)["gate"]["reasons"]

@@ -17,7 +17,7 @@ from edgecl.report.writing import write_report
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.store import Store
 from edgecl.store.history import rename
-from tests.teaching import draw, draw_task, new_store, teach
+from tests.teaching import draw_task, made_to_hurt, new_store, teach
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -98,12 +98,8 @@ def test_rejected_files_are_listed_with_their_reason(tmp_path: Path) -> None:
 
 def test_a_refused_version_says_why_in_words(tmp_path: Path) -> None:
     """The gate's reasons stand first, and the classes that lost are named."""
-    store = new_store(tmp_path / "model")
-    old = ("red", "green", "blue", "yellow", "violet", "white", "black", "grey")
-    teach(store, draw_task(tmp_path / "honest", *old, count=14))
-    for index, name in enumerate(old):
-        shutil.copytree(draw(tmp_path / "looks", name, count=30, seed=3), tmp_path / "hurt" / f"thing {index}")
-    result = teach(store, tmp_path / "hurt")
+    store, hurt = made_to_hurt(tmp_path)
+    result = teach(store, hurt)
     report = gather(store, 2, predictor)
     text = text_of(render(report, store.picture))
     assert report.states == ("staged",)
