@@ -145,11 +145,15 @@ def _removals(recordings: dict[str, Recording], base: Path, processes: int, *, w
 def _removed(work: tuple[str, str, list[str], Path]) -> list[object]:
     kind, line, users, base = work
     # One that fails is enough: commands alone first, then pairs, short ones before long ones.
-    for name in sorted(users, key=lambda user: ("purge" in user, "@" in user, len(RECORDINGS[user].ops), user)):
-        changed = without(RECORDINGS[name], lambda op: (op.kind, place_in_code(op)) == (kind, line))
-        fault = next(faults(changed, base / f"scratch-{os.getpid()}", last_first=True), None)
-        if fault is not None:
-            return [kind, line, len(users), "fails", name, fault.reason]
+    users = sorted(users, key=lambda user: ("purge" in user, "@" in user, len(RECORDINGS[user].ops), user))
+    # Most show in what was answered and is gone; the others need every cut.
+    for answered_only in (True, False):
+        for name in users:
+            changed = without(RECORDINGS[name], lambda op: (op.kind, place_in_code(op)) == (kind, line))
+            found = faults(changed, base / f"scratch-{os.getpid()}", last_first=True, answered_only=answered_only)
+            fault = next(found, None)
+            if fault is not None:
+                return [kind, line, len(users), "fails", name, fault.reason]
     return [kind, line, len(users), "REDUNDANT", "", ""]
 
 

@@ -103,11 +103,13 @@ def without(recording: Recording, site: Callable[[Op], bool]) -> Recording:
     return replace(recording, ops=(*recording.ops[: recording.killed], *kept))
 
 
-def faults(recording: Recording, scratch: Path, *, count: Count | None = None, last_first: bool = False) -> Iterator[Fault]:
+def faults(
+    recording: Recording, scratch: Path, *, count: Count | None = None, last_first: bool = False, answered_only: bool = False
+) -> Iterator[Fault]:
     """Every power cut during the command, or after its answer, that leaves a store which is not as it should be."""
     expected = _Expected(recording, scratch)
     count = count or Count()
-    cuts = range(recording.killed, len(recording.ops) + 1)
+    cuts = range(len(recording.ops) if answered_only else recording.killed, len(recording.ops) + 1)
     checked: dict[bool, dict[int, str | None]] = {False: {}, True: {}}
     for cut, states in _states(recording, reversed(cuts) if last_first else cuts):
         count.cuts += 1
