@@ -4,6 +4,7 @@
     python benchmarks/fuzz_readers.py                       # ten minutes of CPU for each, one process each; writes results/fuzz.csv
     python benchmarks/fuzz_readers.py --cpu-seconds 20      # a look; writes nothing
     python benchmarks/fuzz_readers.py --work DIR            # a run that was stopped goes on in DIR
+    python benchmarks/fuzz_readers.py --work DIR --report   # writes the table of what was reached so far
 
 libFuzzer through atheris begins with the valid files of tests/fuzzing/readers.py and bends them there, checksums mended. A finding is an
 exception that the reader does not promise, an input that takes more than ten seconds of CPU, or a process above 1 GiB. At the end the files that
@@ -136,11 +137,14 @@ def run(arguments: argparse.Namespace) -> int:
     children = {}
     for reader in READERS:
         (work / reader.name).mkdir(parents=True, exist_ok=True)
+        if arguments.report:
+            continue
         command = [sys.executable, __file__, "--attack", reader.name, "--work", str(work), "--cpu-seconds", str(arguments.cpu_seconds)]
         children[reader.name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(work / f"{reader.name}.log").open("w"))
     rows = []
-    for name, child in children.items():
-        child.wait()
+    for name in [reader.name for reader in READERS]:
+        if name in children:
+            children[name].wait()
         stats = work / f"{name}.json"
         figures = json.loads(stats.read_text())
         found = [path.name for path in work.glob(f"found-{name}-*")]  # by libFuzzer: crash-, timeout-, oom-
@@ -157,7 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"--- {name}\n{text}")
         print(", ".join(f"{field} {row.get(field)}" for field in FIELDS), flush=True)
     print(f"corpora, logs and findings: {work}")
-    if arguments.cpu_seconds >= 600:
+    if arguments.report or arguments.cpu_seconds >= 600:
         with (ROOT / "benchmarks/results/fuzz.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
@@ -170,6 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cpu-seconds", type=float, default=600)
     parser.add_argument("--work", help="folder for corpora and findings; without it a new one")
+    parser.add_argument("--report", action="store_true", help="count and write what DIR holds so far, attack nothing")
     parser.add_argument("--attack", help=argparse.SUPPRESS)
     parser.add_argument("--count", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
