@@ -4,9 +4,10 @@
     python benchmarks/fuzz_readers.py                       # ten minutes of CPU for each, one process each; writes results/fuzz.csv
     python benchmarks/fuzz_readers.py --cpu-seconds 20      # a look; writes nothing
     python benchmarks/fuzz_readers.py --work DIR            # a run that was stopped goes on in DIR
+    python benchmarks/fuzz_readers.py --work DIR --report   # writes the table of what was reached so far
 
 libFuzzer through atheris begins with the valid files of tests/fuzzing/readers.py and bends them there, checksums mended. A finding is an
-exception that the reader does not promise, an input that takes more than ten seconds, or a process above 1 GiB. At the end the files that
+exception that the reader does not promise, an input that takes more than ten seconds of CPU, or a process above 1 GiB. At the end the files that
 libFuzzer kept are read once more under coverage.py, which counts the branches of the reading functions.
 """
 
@@ -29,7 +30,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "export")]
 SAVE_EVERY_S = 5.0  # of CPU time
-TIMEOUT_S, RSS_LIMIT_MIB, LARGEST_BYTES = 10, 1024, 65536
+HANG_S = 10.0  # of CPU time for one input
+TIMEOUT_S = 3600  # of wall time, after which libFuzzer gives an input up: a busy machine may need long for little
+RSS_LIMIT_MIB, LARGEST_BYTES = 1024, 65536
 FIELDS = [
     "reader",
     "cpu seconds",
@@ -56,7 +59,7 @@ def attack(name: str, cpu_seconds: float, corpus: Path, stats: Path) -> None:
     reader = next(reader for reader in READERS if reader.name == name)
     for number, seed in enumerate(reader.seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
-    figures: dict[str, Any] = {"inputs": 0, "accepted": 0, "crashes": {}, "slowest s": 0.0, "cpu seconds": 0.0, "peak MiB": 0}
+    figures: dict[str, Any] = {"inputs": 0, "accepted": 0, "crashes": {}, "hangs": 0, "slowest s": 0.0, "cpu seconds": 0.0, "peak MiB": 0}
     figures |= json.loads(stats.read_text()) if stats.exists() else {}
     before_s, written_s = figures["cpu seconds"], 0.0
 
@@ -80,6 +83,9 @@ def attack(name: str, cpu_seconds: float, corpus: Path, stats: Path) -> None:
         now = time.process_time()
         figures["inputs"] += 1
         figures["slowest s"] = max(figures["slowest s"], now - began)
+        if now - began > HANG_S:
+            figures["hangs"] += 1
+            stats.with_name(f"hang-{name}-{figures['hangs']}").write_bytes(data)
         over = before_s + now > cpu_seconds
         nonlocal written_s
         if over or now > written_s + SAVE_EVERY_S:
@@ -131,11 +137,14 @@ def run(arguments: argparse.Namespace) -> int:
     children = {}
     for reader in READERS:
         (work / reader.name).mkdir(parents=True, exist_ok=True)
+        if arguments.report:
+            continue
         command = [sys.executable, __file__, "--attack", reader.name, "--work", str(work), "--cpu-seconds", str(arguments.cpu_seconds)]
         children[reader.name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(work / f"{reader.name}.log").open("w"))
     rows = []
-    for name, child in children.items():
-        child.wait()
+    for name in [reader.name for reader in READERS]:
+        if name in children:
+            children[name].wait()
         stats = work / f"{name}.json"
         figures = json.loads(stats.read_text())
         found = [path.name for path in work.glob(f"found-{name}-*")]  # by libFuzzer: crash-, timeout-, oom-
@@ -144,7 +153,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         row = {**figures, **json.loads(counted.stdout), "reader": name}
         row["crashes"] = len(figures["crashes"]) + sum("-crash-" in path for path in found)
-        row["hangs"] = sum("-timeout-" in path or "-oom-" in path for path in found)
+        row["hangs"] = figures["hangs"] + sum("-timeout-" in path or "-oom-" in path for path in found)
         row["slowest s"] = round(row.get("slowest s", float("nan")), 2)
         row["machine"] = f"{platform.machine()}, Python {platform.python_version()}"
         rows.append(row)
@@ -152,7 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"--- {name}\n{text}")
         print(", ".join(f"{field} {row.get(field)}" for field in FIELDS), flush=True)
     print(f"corpora, logs and findings: {work}")
-    if arguments.cpu_seconds >= 600:
+    if arguments.report or arguments.cpu_seconds >= 600:
         with (ROOT / "benchmarks/results/fuzz.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
@@ -165,6 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cpu-seconds", type=float, default=600)
     parser.add_argument("--work", help="folder for corpora and findings; without it a new one")
+    parser.add_argument("--report", action="store_true", help="count and write what DIR holds so far, attack nothing")
     parser.add_argument("--attack", help=argparse.SUPPRESS)
     parser.add_argument("--count", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
