@@ -179,7 +179,7 @@ def _engines(store: Store, deep: bool) -> Iterator[Finding]:
     for path in sorted((store.root / "engines").glob("*.json")):
         where = str(path.relative_to(store.root))
         try:
-            fields = read_json(path)
+            fields = read_json(path, "engine")
             sha256, size = str(fields["sha256"]), int(fields["bytes"])
         except (EdgeclError, KeyError, TypeError, ValueError) as error:
             yield Finding(path=where, problem=f"does not describe an engine ({error})", remedy=f"Delete it. {remedy}", damage=False)
