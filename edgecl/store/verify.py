@@ -17,7 +17,7 @@ from edgecl.store.finding import RESTORE, Finding, attempt, check_file, check_sp
 from edgecl.store.inbox import INBOX
 from edgecl.store.names import CURRENT, GOOD, is_hash, version_folder, version_number
 from edgecl.store.pointers import read_pointer
-from edgecl.store.reading import JSON_LIMIT, parse_json, read_bytes
+from edgecl.store.reading import JSON_LIMIT, parse_json, read_bytes, read_json
 from edgecl.store.reports import REPORTS, lost_reports
 from edgecl.store.settings import SETTINGS_FILE
 from edgecl.store.state import HAND_WRITTEN, STATE_FILE
@@ -188,7 +188,7 @@ def _engines(store: Store, deep: bool) -> Iterator[Finding]:
     for path in sorted((store.root / "engines").glob("*.json")):
         where = str(path.relative_to(store.root))
         try:
-            fields = parse_json(read_bytes(path, limit=JSON_LIMIT), where)
+            fields = read_json(path, "engine")
             sha256, size = str(fields["sha256"]), int(fields["bytes"])
         except (EdgeclError, KeyError, TypeError, ValueError) as error:
             yield Finding(path=where, problem=f"does not describe an engine ({error})", remedy=f"Delete it. {remedy}", damage=False)

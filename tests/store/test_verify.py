@@ -186,7 +186,9 @@ def test_engines_are_compared_with_the_json_beside_them(store: Store) -> None:
     for name in ("whole", "cut", "changed", "odd"):
         plan = f"plan {name}".encode()
         (engines / f"{name}.plan").write_bytes(plan)
-        (engines / f"{name}.json").write_text(json.dumps({"sha256": hashlib.sha256(plan).hexdigest(), "bytes": len(plan)}))
+        (engines / f"{name}.json").write_text(
+            json.dumps({"format": "edgecl.engine/1", "sha256": hashlib.sha256(plan).hexdigest(), "bytes": len(plan)})
+        )
     (engines / "cut.plan").write_bytes(b"p")
     flip(engines / "changed.plan")
     (engines / "odd.json").write_text("{}")
