@@ -5,6 +5,7 @@ drop is not chance; or when one class loses all its holdout pictures and at leas
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,11 @@ class GateResult:
             "p_value": self.p_value,
             "reasons": list(self.reasons),
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "GateResult":
+        """Read `to_json`."""
+        return cls(**{**fields, "reasons": tuple(fields["reasons"])})
 
 
 def mcnemar(before: Bools, after: Bools) -> float:

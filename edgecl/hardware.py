@@ -75,7 +75,7 @@ def batch_that_fits(architecture: Architecture, *, first_block: int, wanted: int
     return Batch(
         pictures,
         f"{pictures} instead of {wanted} pictures are trained on at a time: {free_mib} MiB are free, {reserve_mib} of them stay for other programs, "
-        f"and a picture takes {each_mib:.0f}. The result differs a little from that of a larger batch",
+        f"and a picture takes {each_mib:.0f}. Each batch goes in parts, so the result differs by rounding",
     )
 
 

@@ -8,7 +8,6 @@ current merged weights, its dense update is added, and every choice is made on p
 """
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,23 +18,26 @@ import torch
 from numpy.typing import NDArray
 
 from edgecl.backbone import build
+from edgecl.begin import Begun, begin
 from edgecl.device import Board, detect
+from edgecl.errors import EdgeclError, Interrupted
 from edgecl.gate import GateResult, judge
-from edgecl.hardware import batch_that_fits, choose_device
+from edgecl.guard import GO_ON, Guard
+from edgecl.hardware import Batch, batch_that_fits, choose_device
 from edgecl.head import Head, beside_fixed_rows, fit_head
-from edgecl.lesson import Lesson, prepare
+from edgecl.lesson import Lesson
 from edgecl.manifest import Manifest
 from edgecl.merge import merge
 from edgecl.outcome import GraphWriter, Outcome, draft_of, peak_memory_mib
-from edgecl.preprocess import geometry_of
+from edgecl.resume import finished
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.eager import features_of, lower_tokens
 from edgecl.search import choose, fit_calibrated, search
 from edgecl.serve import serve
 from edgecl.settings import LearnSettings
 from edgecl.store import Facts, Store
-from edgecl.store.names import task_id
-from edgecl.training import Example, mixed_precision, sees_gpu, train_adapter
+from edgecl.store.checkpoints import remove_checkpoint, write_checkpoint
+from edgecl.training import Example, is_out_of_memory, mixed_precision, sees_gpu, train_adapter
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -77,58 +79,98 @@ def learn(
     stage: bool = False,
     max_drop: float | None = None,
     progress: Progress = lambda stage, done, total: None,
+    guard: Guard | None = None,
 ) -> LearnResult:
     """Learn one task folder into a new version; promote it unless the gate says no or `stage` asks to wait.
+
+    A learn that was interrupted, also by a kill or a power cut, goes on where it was when it is asked for again.
 
     Raises:
         BadPictures, BadInput: the folder cannot be learned from.
         StoreBusy: another process changes the store.
+        NoSpace: the disk has no room for the version.
+        Interrupted: the guard stopped it; the same call goes on.
         ParityFailed: the exported graph does not answer as the trained model does; the version stays staged.
     """
-    started = time.monotonic()
+    guard = guard or Guard()
+    guard.begin()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     board = detect()
     settings = replace(settings, device=_device(settings.device, board))
+    used = _used(settings, board)
+
+    def watched(stage: str, done: int, total: int) -> None:
+        progress(stage, done, total)
+        if stage != "training":  # which is stopped between two steps
+            guard.check()
+
     with store.learning_lock():
-        assert store.current is not None, "init has promoted version 0"
-        parent = store.manifest(store.current)
-        lesson = prepare(
-            parent=parent,
-            memory=store.memory(parent.number),
-            read_picture=store.picture,
-            geometry=geometry_of(store.facts.architecture),
-            task=task_id(store.next_number(), name or folder.resolve().name),
-            folder=folder,
+        begun = begin(
+            store,
+            folder,
             val=val,
-            seed=settings.seed,
-            progress=progress,
+            name=name or folder.resolve().name,
+            settings=settings,
+            max_drop=store.settings().gate.max_drop if max_drop is None else max_drop,
+            made_by={"torch": torch.__version__, **used},
+            guard=guard,
+            progress=watched,
         )
-        settings, changed = _fitting(_careful(settings, lesson), store.facts, board)
-        outcome = _study(store, parent, lesson, settings, max_drop, progress)
-        run = {"seconds": round(time.monotonic() - started, 1), "peak_memory_mib": peak_memory_mib(), **_used(settings, board), **changed}
-        manifest = store.commit(draft_of(store, parent, lesson, outcome, settings, write_graph, run))
-        state = serve(store, manifest, make_predictor, stage=stage or not outcome.gate.passed)
+        fitting = _fitting(begun.settings, store.facts, board)
+        changed = {"batch_changed": fitting.warning} if fitting.warning else {}
+        manifest = finished(store, begun.checkpoint)
+        if manifest is None:
+            outcome = _study(store, begun, fitting.pictures, guard, watched)
+            run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed}
+            manifest = store.commit(draft_of(store, begun.parent, begun.lesson, outcome, begun.settings, write_graph, run))
+        gate = GateResult.from_json(manifest.checks["gate"])
+        state = _serve(store, manifest, make_predictor, stage or not gate.passed)
     return LearnResult(
         version=manifest.number,
         state=state,
-        task=lesson.task,
-        classes_added=lesson.added,
-        classes_extended=lesson.extended,
-        coefficient=outcome.coefficient,
+        task=begun.lesson.task,
+        classes_added=begun.lesson.added,
+        classes_extended=begun.lesson.extended,
+        coefficient=manifest.recipe.steps[-1].coefficients["*"],
         accuracy=manifest.checks["accuracy"],
-        rejected=tuple((r.path, r.reason) for r in lesson.rejected),
-        warnings=(*lesson.warnings, *changed.values()),
-        gate=outcome.gate,
-        seconds=time.monotonic() - started,
+        rejected=tuple((r.path, r.reason) for r in begun.lesson.rejected),
+        warnings=(*begun.lesson.warnings, *changed.values()),
+        gate=gate,
+        seconds=begun.seconds(guard),
         peak_memory_mib=peak_memory_mib(),
     )
 
 
-def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettings, max_drop: float | None, progress: Progress) -> Outcome:
-    """Train, search, refit and judge; everything that takes minutes."""
-    architecture, shape, capacity = store.facts.architecture, store.facts.adapter, parent.capacity
-    state = store.merged_state(parent.recipe)
+def _serve(store: Store, manifest: Manifest, make_predictor: Callable[[], Predictor], stage: bool) -> str:
+    """Let the version serve if it may; after that, or an error, there is nothing to go on with."""
+    if store.current == manifest.number:  # the learn before was stopped just after
+        state = "current"
+    else:
+        try:
+            state = serve(store, manifest, make_predictor, stage=stage)
+        except EdgeclError:
+            remove_checkpoint(store.root)
+            raise
+    remove_checkpoint(store.root)
+    return state
+
+
+def _study(store: Store, begun: Begun, at_once: int, guard: Guard, progress: Progress) -> Outcome:
+    """Everything that takes minutes, or a sentence where the memory does not suffice for it."""
+    try:
+        return _train_and_judge(store, begun, at_once, guard, progress)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise Interrupted(f"stopped: the memory is full. End other programs. What was learned so far is kept. {GO_ON}") from error
+
+
+def _train_and_judge(store: Store, begun: Begun, at_once: int, guard: Guard, progress: Progress) -> Outcome:
+    """Train, search, refit and judge."""
+    architecture, shape, capacity = store.facts.architecture, store.facts.adapter, begun.parent.capacity
+    lesson, settings = begun.lesson, begun.settings
+    state = store.merged_state(begun.parent.recipe)
     rows, fit, judging = lesson.rows(), lesson.fit_indices(), lesson.judge_indices()
     vit = build(architecture, state, settings.device)
     inputs = [sample.input for sample in lesson.samples]
@@ -146,12 +188,17 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
         shape=shape,
         settings=settings,
         progress=lambda done, total: progress("training", done, total),
+        at_once=at_once,
+        guard=guard,
+        start=begun.position(),
+        keep=lambda position: write_checkpoint(store.root, begun.at(position, guard)),
     )
 
     seen = {0.0: before}
 
     def features_at(coefficient: float) -> Array:
         if coefficient not in seen:
+            guard.check()
             merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]), settings.device)
             seen[coefficient] = features_of(merged, tokens, shape.first_block)
         return seen[coefficient]
@@ -162,13 +209,13 @@ def _study(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettin
     features = features_at(coefficient)
     progress("choosing the coefficient", 1, 1)
     head, temperature = fit_calibrated(features, rows, fit=fit, judge=judging, capacity=capacity)
-    old = Head(*store.head(parent.number))
+    old = Head(*store.head(begun.parent.number))
     if lesson.pictureless:
         fixed = np.array([entry.row for entry in lesson.pictureless])
         head = beside_fixed_rows(head, old, fixed, features[fit], rows[fit])
-    limits = store.settings().gate
-    gate = _judge(lesson, old.logits(before), head.logits(features), limits.max_drop if max_drop is None else max_drop, limits.significance)
-    return Outcome(adapter, trials, coefficient, features, head, temperature, gate)
+    answered = old.logits(before)
+    gate = _judge(lesson, answered, head.logits(features), begun.max_drop, store.settings().gate.significance)
+    return Outcome(adapter, trials, coefficient, answered, features, head, temperature, gate)
 
 
 def _device(wanted: str, board: Board) -> str:
@@ -176,21 +223,20 @@ def _device(wanted: str, board: Board) -> str:
     return choose_device(wanted, board, sees_gpu=sees_gpu(), hidden=hidden)
 
 
-def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> tuple[LearnSettings, dict[str, str]]:
-    """The batch that the free memory holds, and what `run.json` and the user are told where it is another one."""
+def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> Batch:
+    """How many pictures of a batch the free memory holds at a time."""
     free_mib = board.memory.available_mib if board.memory is not None else None
     if settings.device == "cuda":
         # A Jetson's GPU has no memory of its own: what Linux would give and what CUDA would give are the same, and the smaller one is true.
         on_gpu_mib = torch.cuda.mem_get_info()[0] // 2**20
         free_mib = min(on_gpu_mib, free_mib) if free_mib is not None and board.profile.kind == "jetson" else on_gpu_mib
-    batch = batch_that_fits(
+    return batch_that_fits(
         facts.architecture,
         first_block=facts.adapter.first_block,
         wanted=settings.batch,
         free_mib=free_mib,
         reserve_mib=board.profile.memory_reserve_mib,
     )
-    return replace(settings, batch=batch.pictures), {"batch_changed": batch.warning} if batch.warning else {}
 
 
 def _used(settings: LearnSettings, board: Board) -> dict[str, Any]:
@@ -205,11 +251,6 @@ def _used(settings: LearnSettings, board: Board) -> dict[str, Any]:
         "training_type": "float32" if mixed is None else str(mixed).removeprefix("torch."),
         "threads": torch.get_num_threads(),
     }
-
-
-def _careful(settings: LearnSettings, lesson: Lesson) -> LearnSettings:
-    """Leave the backbone alone where it holds classes that nothing could check: only the head learns then."""
-    return replace(settings, epochs=0, coefficients=(0.0,)) if lesson.pictureless else settings
 
 
 def _examples(lesson: Lesson, used: Array) -> list[Example]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgecl import __version__
 from edgecl.adapter import Adapter, adapter_files, adapter_hash
-from edgecl.architecture import Architecture
+from edgecl.architecture import Architecture, linear_targets, target_shape
 from edgecl.calibrate import fit_unknown
 from edgecl.canary import spread
 from edgecl.gate import GateResult
@@ -40,6 +40,7 @@ class Outcome:
     adapter: Adapter
     trials: tuple[Trial, ...]
     coefficient: float
+    before: Array  # [n, capacity] the parent's logits of the lesson's samples
     features: Array  # [n, d] of the lesson's samples under the new weights
     head: Head
     temperature: float
@@ -91,6 +92,16 @@ def draft_of(
     )
 
 
+def learning_bytes(store: Store, parent: Manifest, lesson: Lesson) -> int:
+    """Room that learning needs on the disk at most: the version, its adapter, two checkpoints beside each other, and new pictures."""
+    architecture, shape = store.facts.architecture, store.facts.adapter
+    sizes = [target_shape(architecture, target) for target in linear_targets(architecture, shape.first_block)]
+    trained = sum(shape.rank * (out + into) for out, into in sizes) + (architecture.width + 1) * len(lesson.classes)
+    checkpoint = 3 * 4 * trained  # the values and AdamW's two, float32
+    pictures = sum(sample.rgb.nbytes // 2 for sample in (*lesson.new, *lesson.validation))
+    return store.version_bytes(parent.capacity) + 2 * trained + 2 * checkpoint + pictures
+
+
 def _merged(store: Store, parent: Manifest, outcome: Outcome) -> Mapping[str, Array]:
     steps = [*store.adapters(parent.recipe), (outcome.adapter, {"*": outcome.coefficient})]
     return merge(store.base(), steps)
@@ -125,9 +136,22 @@ def _checks(lesson: Lesson, outcome: Outcome) -> dict[str, Any]:
             "holdout_before": outcome.gate.before,
             "holdout_after": outcome.gate.after,
         },
+        "classes": _by_class(lesson, outcome.before.argmax(axis=1) == lesson.rows(), right),
         "gate": outcome.gate.to_json(),
         "trials": [asdict(trial) for trial in outcome.trials],
     }
+
+
+def _by_class(lesson: Lesson, was_right: Array, is_right: Array) -> dict[str, dict[str, int | None]]:
+    """Per class: the pictures that nothing was trained on, and how many of them were known before (None: a new class) and are now."""
+    judged = lesson.judge_indices()
+    samples = [lesson.samples[int(i)] for i in judged]
+    found: dict[str, dict[str, int | None]] = {}
+    for entry in sorted(lesson.classes, key=lambda entry: entry.name):
+        own = judged[np.array([sample.class_id == entry.id for sample in samples], dtype=bool)]
+        before = None if entry.name in lesson.added else int(was_right[own].sum())
+        found[entry.name] = {"pictures": len(own), "before": before, "after": int(is_right[own].sum())}
+    return found
 
 
 def _canary(store: Store, *, recipe_state: Mapping[str, Array], lesson: Lesson, head: Head) -> bytes:

@@ -276,11 +276,20 @@ def shrink(rgb: Rgb, short_side: int) -> Rgb:
     return np.array(Image.fromarray(rgb).resize((round(w * scale), round(h * scale)), Image.Resampling.BICUBIC))
 
 
-def encode_jpeg(rgb: Rgb, quality: int = 95) -> bytes:
-    """The picture alone, without EXIF; the same bytes for the same Pillow."""
+def encode_jpeg(rgb: Rgb, quality: int = 95, *, captured: datetime | None = None) -> bytes:
+    """The picture alone, without EXIF but the capture time where one is given; the same bytes for the same Pillow."""
     buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, format="JPEG", quality=quality, subsampling=0)
+    Image.fromarray(rgb).save(buffer, format="JPEG", quality=quality, subsampling=0, exif=b"" if captured is None else _taken(captured))
     return buffer.getvalue()
+
+
+def _taken(captured: datetime) -> bytes:
+    """An EXIF block that says when, and nothing else."""
+    exif = Image.Exif()
+    taken = exif.get_ifd(EXIF_IFD)
+    taken[EXIF_TAKEN] = f"{captured:%Y:%m:%d %H:%M:%S}"
+    taken[EXIF_TAKEN_FRACTION] = f"{captured:%f}"
+    return exif.tobytes()
 
 
 def perceptual_hash(rgb: Rgb) -> int:

@@ -58,6 +58,20 @@ class LearnSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuardSettings:
+    """How learning shares a board with the camera app, and with power cuts."""
+
+    checkpoint_s: float = 60.0  # seconds between two checkpoints
+    max_minutes: float | None = None  # of work in one run, then it stops resumably
+    hot_c: float = 80.0  # degrees from which learning waits
+    cool_c: float = 75.0  # degrees at which it goes on
+    reserve_mib: int = 256  # MiB of memory that stay available to others
+    patience_s: float = 60.0  # seconds to wait for memory before less is used
+    most_back_off: float = 8.0  # times a step's duration slept after it while the app is over its budget
+    longest_back_off_s: float = 5.0  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
 class CameraSettings:
     """One camera of the app."""
 

@@ -9,10 +9,11 @@ ROOT = Path(__file__).parents[1]
 # A file may import its own rung and those above it in this list. A name is a module or a whole package of edgecl; `edgecl` is the root.
 LADDER = (
     "edgecl errors settings architecture manifest typed tensors",
-    "preprocess profile device merge head lora layout adapter gaussians",
+    "preprocess profile device merge head lora layout adapter gaussians sensors economy",
     "pictures split backbone memory store runtime install installed doctor hardware",
-    # The learner's own parts stand on its rung: start, lesson, augment, training, search, outcome, canary, serve, sight.
-    "learner start lesson augment training search outcome canary serve sight gate calibrate evaluate forget report bundle web demo",
+    # The learner's own parts stand on its rung: start, begin, lesson, augment, training, search, outcome, canary, serve, sight, guard, resume.
+    "learner start begin lesson augment training search outcome canary serve sight guard resume "
+    "gate calibrate evaluate forget report bundle web demo",
     "edgecl_export",
     "cli __main__",
 )
@@ -25,6 +26,10 @@ FENCED = {
     "onnxruntime": "edgecl.runtime edgecl_export",
     "cv2": "edgecl.runtime",
     "paho": "edgecl.runtime.outputs",
+    "starlette": "edgecl.web",
+    "uvicorn": "edgecl.web",
+    "anyio": "edgecl.web",
+    "prometheus_client": "edgecl.web",
     "tensorrt": "edgecl.runtime edgecl_export",
     "typer": "edgecl.cli",
     "jinja2": "edgecl.report",

@@ -161,11 +161,22 @@ def test_stage_writes_a_version_that_does_not_serve(store: Store, tmp_path: Path
 
 
 def test_a_task_made_to_hurt_is_refused_by_the_gate(tmp_path: Path) -> None:
-    """Old classes' looks under new names: the version is written, not served, and the reasons are words."""
+    """Old classes' looks under new names: the version is written, not served, the reasons are words, and each class's loss is counted."""
     store, hurt = made_to_hurt(tmp_path)
     result = teach(store, hurt)
     assert (result.state, store.current, result.gate.passed) == ("staged", 1, False)
     assert any("held-out pictures of old classes fell from" in reason for reason in result.gate.reasons)
+    classes = store.manifest(2).checks["classes"]
+    old = [entry.name for entry in store.manifest(1).classes]
+    assert set(classes) == {*old, *(f"thing {index}" for index in range(len(old)))}
+
+    def share(count: str, *, new: bool) -> float:
+        counted = [each for each in classes.values() if (each["before"] is None) is new]
+        return sum(each[count] for each in counted) / sum(each["pictures"] for each in counted)
+
+    assert (share("before", new=False), share("after", new=False)) == pytest.approx((result.gate.before, result.gate.after))
+    assert share("after", new=True) == pytest.approx(result.accuracy["validation"])
+    assert [classes[name]["before"] for name in old] != [classes[name]["after"] for name in old]
 
 
 def test_kept_pictures_of_another_class_teach_nothing_and_are_named(store: Store, tmp_path: Path) -> None:
@@ -303,14 +314,14 @@ def test_the_record_says_what_it_ran_on(store: Store) -> None:
     assert "batch_changed" not in run
 
 
-def test_a_batch_that_does_not_fit_is_lowered_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With hardly any memory free: another batch, a warning, and a line in run.json; the version serves."""
+def test_a_batch_that_does_not_fit_goes_in_parts_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With hardly any memory free: the batch goes through in parts, with a warning and a line in run.json; the version serves."""
     monkeypatch.setattr(hardware, "KEPT_BYTES", 2**30)
     store = new_store(tmp_path / "model")
     result = teach(store, draw_task(tmp_path / "task", "red", "green", count=4))
     run = record(store, 1)
     assert result.state == "current"
-    assert run["settings"]["batch"] < QUICK.batch
+    assert run["settings"]["batch"] == QUICK.batch
     assert run["batch_changed"] in result.warnings
     assert re.match(r"\d instead of 8 pictures are trained on at a time: \d+ MiB are free", run["batch_changed"])
 

@@ -90,6 +90,7 @@ def test_the_wheel_holds_the_library_the_exporter_and_the_devices(built: Path) -
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"edgecl", "edgecl_export"}
     assert [name for name in names if name.endswith("licenses/LICENSE")]
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "edgecl").rglob("*.py")}
+    ours |= {str(path.relative_to(ROOT)) for path in (ROOT / "edgecl" / "web" / "static").iterdir()}
     assert ours <= names
 
 

@@ -1,14 +1,21 @@
 """The gradient part: order of pictures, schedule, and an adapter that learns."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from edgecl import lora, training
+from edgecl.adapter import Adapter
 from edgecl.architecture import linear_targets
 from edgecl.backbone import build, random_state
-from edgecl.settings import AdapterShape, LearnSettings
-from edgecl.training import Example, epoch_order, learning_rate_factor, train_adapter
+from edgecl.economy import Economy
+from edgecl.errors import Interrupted
+from edgecl.guard import Guard
+from edgecl.settings import AdapterShape, GuardSettings, LearnSettings
+from edgecl.training import Example, Position, epoch_order, learning_rate_factor, train_adapter
 from tests.teaching import TINY
 
 BLANK = np.zeros((36, 36, 3), np.uint8)
@@ -135,3 +142,99 @@ def test_a_gpu_multiplies_in_what_its_generation_can(
     """Volta in fp16, Ampere and later in bfloat16."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert training.mixed_precision(torch.device("cuda")) is expected
+
+
+def adapted(economy: Economy | None = None) -> Adapter:
+    """What training gives when it begins with this economy."""
+    position = None
+    if economy is not None:
+        kept: list[Position] = []
+        with pytest.raises(Interrupted):
+            train(keep=kept.append, guard=stopped())
+        position = Position(kept[-1].steps, economy, kept[-1].tensors)
+    return train(start=position)
+
+
+def stopped() -> Guard:
+    """A guard that stops after the second step; in the first one, the head of zeros lets nothing through to the adapter."""
+    now = iter(range(1000))
+    guard = Guard(GuardSettings(max_minutes=6 / 60), clock=lambda: float(next(now)))
+    guard.begin()
+    return guard
+
+
+def train(**options: Any) -> Adapter:
+    """An adapter for two colours from the second block of three."""
+    deep = dataclasses.replace(TINY, depth=3)
+    return train_adapter(
+        build(deep, random_state(deep, 0)),
+        deep,
+        two_colours(),
+        head_weight=np.zeros((2, 32)),
+        head_bias=np.zeros(2),
+        shape=AdapterShape(rank=2, alpha=4.0, first_block=1),
+        settings=LearnSettings(epochs=2, batch=8),
+        progress=lambda done, total: None,
+        **options,
+    )
+
+
+def largest(one: Adapter, other: Adapter) -> float:
+    """Largest difference of the factors B."""
+    return max(float(np.abs(one.b[t].astype(np.float32) - other.b[t].astype(np.float32)).max()) for t in one.targets)
+
+
+def test_parts_of_a_batch_add_up_to_the_batch() -> None:
+    """Three pictures at once instead of eight: the same gradients but for rounding."""
+    whole = adapted()
+    parts = adapted(Economy(at_once=3, train_from=1))
+    assert 0 <= largest(whole, parts) < 1e-3
+    assert max(float(np.abs(whole.b[t]).max()) for t in whole.targets) > 1e-3
+
+
+def test_gradient_checkpointing_changes_nothing() -> None:
+    """What is computed again is what it was; fp16 factors are equal."""
+    assert largest(adapted(), adapted(Economy(at_once=8, recompute=True, train_from=1))) == 0
+
+
+def test_blocks_that_no_longer_learn_keep_what_they_have_learned() -> None:
+    """After two steps only the last block goes on; the one before it keeps its B of then, which is not zero."""
+    kept: list[Position] = []
+    with pytest.raises(Interrupted):
+        train(keep=kept.append, guard=stopped())
+    found = adapted(Economy(at_once=8, train_from=2))
+    first = kept[-1].tensors["b.blocks.1.mlp.fc1"].astype(np.float16)
+    np.testing.assert_array_equal(found.b["blocks.1.mlp.fc1"], first)
+    assert np.abs(first).max() > 0
+    assert largest(found, adapted()) > 1e-3
+    assert np.abs(found.b["blocks.2.mlp.fc1"].astype(np.float32) - kept[-1].tensors["b.blocks.2.mlp.fc1"]).max() > 1e-3
+
+
+def test_a_position_holds_all_that_the_optimiser_knows() -> None:
+    """Per parameter its value, AdamW's two means and its count, as float32; taken anew after restoring they are the same."""
+    kept: list[Position] = []
+    with pytest.raises(Interrupted):
+        train(keep=kept.append, guard=stopped())
+    tensors = kept[-1].tensors
+    names = [name for name in tensors if name.startswith(("a.", "b.", "head."))]
+    assert len(names) == 2 * 8 + 2
+    assert set(tensors) == {*names, *(f"{kind}.{name}" for kind in ("mean", "square", "count") for name in names)}
+    assert {value.dtype for value in tensors.values()} == {np.dtype(np.float32)}
+    again: list[Position] = []
+    train(start=Position(6, kept[-1].economy, tensors), keep=again.append)
+    assert again[-1].tensors.keys() == tensors.keys()
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(again[-1].tensors[name], value)
+
+
+def test_gradients_of_parts_are_those_of_the_batch() -> None:
+    """Each part weighs as much as it has pictures; AdamW alone would not show it, for it does not see the gradient's size."""
+    deep, data = dataclasses.replace(TINY, depth=3), two_colours()[:7]
+    found = []
+    for at_once in (7, 3):
+        vit, shape, settings = build(deep, random_state(deep, 0)), AdapterShape(rank=2, alpha=4.0, first_block=1), LearnSettings()
+        trained = training._Trained.attached(vit, linear_targets(deep, 1), np.ones((2, 32)), np.zeros(2), shape, settings)
+        assert trained.gradients([e.rgb[:32, :32] for e in data], [e.target for e in data], Economy(at_once=at_once, train_from=1))
+        assert trained.head.weight.grad is not None
+        found.append(trained.head.weight.grad.numpy().copy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-6)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from edgecl.architecture import Architecture
 from edgecl.errors import MissingExtra
@@ -64,6 +65,7 @@ class Vit(nn.Module):
     def __init__(self, model: nn.Module, architecture: Architecture) -> None:
         super().__init__()
         self.model: Any = model
+        self.recompute = False  # what blocks put out is computed again for the gradient instead of kept: slower, with less memory
         self.width, self.prefix, self.pooling = architecture.width, architecture.prefix, architecture.pooling
         self.mean: Tensor
         self.std: Tensor
@@ -91,16 +93,19 @@ class Vit(nn.Module):
         """Tokens `[b, n, d]` at block `first_block` -> features `[b, d]`."""
         if self.pooling == "average":
             for block in self.model.blocks[first_block:]:
-                tokens = block(tokens)
+                tokens = self._through(block, tokens)
             return self.model.fc_norm(self.model.norm(tokens)[:, self.prefix :].mean(dim=1))  # type: ignore[no-any-return]
         *blocks, last = self.model.blocks[first_block:]
         for block in blocks:
-            tokens = block(tokens)
+            tokens = self._through(block, tokens)
         # Only the class token is read, so from the last attention on it goes alone; the norms work token by token.
         token = tokens[:, :1]
         token = token + last.ls1(_attend(last.attn, last.norm1(tokens)))
         token = token + last.ls2(last.mlp(last.norm2(token)))
         return self.model.fc_norm(self.model.norm(token[:, 0]))  # type: ignore[no-any-return]
+
+    def _through(self, block: nn.Module, tokens: Tensor) -> Tensor:
+        return checkpoint(block, tokens, use_reentrant=False) if self.recompute else block(tokens)  # type: ignore[no-any-return]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """uint8 `[b, h, w, 3]` -> features `[b, d]`."""

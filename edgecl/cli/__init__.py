@@ -36,13 +36,10 @@ from edgecl.errors import EdgeclError, Interrupted, MissingExtra, NoSpace
 # Which extra brings what a command may fail to import.
 EXTRAS = {
     "cryptography": "sign",
-    "cv2": "camera",
+    **dict.fromkeys(("cv2", "anyio", "prometheus_client", "starlette", "uvicorn"), "camera"),
+    **dict.fromkeys(("onnx", "timm", "torch", "torchvision"), "learn"),
     "jinja2": "run",
-    "onnx": "learn",
     "onnxruntime": "run",
-    "timm": "learn",
-    "torch": "learn",
-    "torchvision": "learn",
 }
 
 # In the order in which one needs them; `edgecl --help` shows them so.
@@ -73,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         escape_what_cannot_be_printed(stream)
     try:
         code = _run(arguments)
+    except Interrupted as interruption:  # asked for, so no error
+        note(str(interruption))
+        return INTERRUPTED
     except EdgeclError as error:
         note(f"error: {error}")
         return error.exit_code

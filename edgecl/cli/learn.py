@@ -1,5 +1,7 @@
 """`edgecl learn`: one folder of pictures becomes a new version."""
 
+from dataclasses import replace
+from datetime import datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,13 +9,15 @@ import typer
 
 from edgecl.cli.options import DEFAULT_STORE, JsonOption, MaxDropOption, StoreOption
 from edgecl.cli.output import again, answer, note, percent, tell
-from edgecl.cli.parsers import one_of, whole
+from edgecl.cli.parsers import clock_time, decimal, one_of, whole
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
 from edgecl.settings import DEVICES, LearnSettings
 
 if TYPE_CHECKING:
+    from edgecl.guard import Guard
     from edgecl.learner import LearnResult
+    from edgecl.store import Store
 
 _DEFAULT = LearnSettings()
 
@@ -49,7 +53,7 @@ def learn(
             parser=whole(1),
             envvar="EDGECL_BATCH",
             metavar="N",
-            help="Pictures per training step; fewer where the memory does not hold them.",
+            help="Pictures per training step; in parts where the memory does not hold them together.",
             show_default=f"settings.toml, else the device profile's, else {_DEFAULT.batch}",
         ),
     ] = None,
@@ -64,15 +68,30 @@ def learn(
         ),
     ] = None,
     max_drop: MaxDropOption = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            parser=decimal(0.0),
+            envvar="EDGECL_MAX_MINUTES",
+            metavar="MINUTES",
+            help="Stop after so long, resumably (exit code 130); the same command goes on.",
+            show_default=False,
+        ),
+    ] = None,
+    at: Annotated[
+        time | None,
+        typer.Option(parser=clock_time, metavar="HH:MM", help="Wait until the clock shows this, then begin.", show_default=False),
+    ] = None,
+    progress_json: Annotated[
+        bool, typer.Option("--progress-json", help="Progress on stderr as JSON, one edgecl.progress/1 per line, for programs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a folder of pictures: new classes, or more pictures of known ones. What the model knew stays known."""
     from edgecl.device import detect
+    from edgecl.guard import listening
     from edgecl.hardware import first_given
-    from edgecl.learner import learn as learn_task
-    from edgecl.runtime.ort import OrtPredictor
     from edgecl.store import Store
-    from edgecl_export.graph import write_graph
 
     opened = Store.open(store)
     own, board = opened.settings().learn, detect().profile
@@ -83,7 +102,14 @@ def learn(
         threads=first_given(threads, own.threads, board.threads, _DEFAULT.threads),
         batch=first_given(batch, own.batch, board.batch, _DEFAULT.batch),
     )
-    with shown() as show:
+    guard = _guard(opened, max_minutes)
+    with listening(guard), shown(as_json=progress_json) as show:
+        _wait(guard, at)
+        # Not before: who waits for the night needs no torch in memory.
+        from edgecl.learner import learn as learn_task
+        from edgecl.runtime.ort import OrtPredictor
+        from edgecl_export.graph import write_graph
+
         result = learn_task(
             opened,
             task,
@@ -95,6 +121,7 @@ def learn(
             write_graph=write_graph,
             make_predictor=OrtPredictor,
             progress=show,
+            guard=guard,
         )
     _report(result, store, as_json)
     if not result.gate.passed:
@@ -102,6 +129,26 @@ def learn(
             f"version {result.version} stays staged: {'; '.join(result.gate.reasons)}. Bring more pictures of the old or the new classes and "
             f"learn again, or serve it all the same with: {again(store, f'promote {result.version}')}"
         )
+
+
+def _guard(store: "Store", max_minutes: float | None) -> "Guard":
+    """With the board's own sensors and what the camera app on it says."""
+    from edgecl.guard import Guard
+    from edgecl.runtime.latency import latency_file, read_latency
+    from edgecl.sensors import BoardSensors
+
+    app_file = latency_file(store.root)
+    sensors = BoardSensors(app=lambda: read_latency(app_file, store.root))
+    return Guard(replace(store.settings().guard, max_minutes=max_minutes), sensors, say=note)
+
+
+def _wait(guard: "Guard", at: time | None) -> None:
+    from edgecl.guard import seconds_until
+
+    if at is not None:
+        seconds = seconds_until(at, datetime.now())
+        note(f"waits until {at:%H:%M}, in {seconds / 60:.0f} minutes")
+        guard.wait(seconds)
 
 
 def _report(result: "LearnResult", store: Path, as_json: bool) -> None:

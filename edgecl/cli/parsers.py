@@ -1,7 +1,9 @@
-"""Numbers and words on the command line. Their complaints hold the value, which typer's own do not in every release."""
+"""Numbers, words and times on the command line. Their complaints hold the value, which typer's own do not in every release."""
 
 import math
+import re
 from collections.abc import Callable
+from datetime import time
 
 import typer
 
@@ -35,6 +37,14 @@ def decimal(low: float, high: float = math.inf) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def clock_time(text: str) -> time:
+    """A parser of times of the day, such as 02:00."""
+    found = re.fullmatch(r"(\d{1,2}):(\d{2})", text, re.ASCII)
+    if found is None or int(found[1]) > 23 or int(found[2]) > 59:
+        raise typer.BadParameter(f"{text!r} is not a time of the day such as 02:00.")
+    return time(int(found[1]), int(found[2]))
 
 
 def one_of(*words: str) -> Callable[[str], str]:

@@ -1,5 +1,6 @@
-"""Progress of long work on stderr: a bar with the remaining time on a terminal, plain lines otherwise."""
+"""Progress of long work on stderr: a bar with the remaining time on a terminal, plain lines otherwise, JSON for programs."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -7,19 +8,26 @@ from contextlib import contextmanager
 
 PATIENCE_S = 1.0  # a stage that is over sooner is not worth a line
 PLAIN_INTERVAL_S = 5.0
+JSON_INTERVAL_S = 0.25
 
 Progress = Callable[[str, int, int], None]
 """`progress(stage, done, total)`; a stage ends when `done` reaches `total` or another stage begins."""
 
 
 @contextmanager
-def shown() -> Iterator[Progress]:
-    """A callback that shows how far the body has come."""
-    if sys.stderr.isatty():
+def shown(*, as_json: bool = False) -> Iterator[Progress]:
+    """A callback that shows how far the body has come; `as_json` as `edgecl.progress/1`."""
+    if as_json:
+        yield json_lines(_line)
+    elif sys.stderr.isatty():
         with _bar() as progress:
             yield progress
     else:
-        yield plain(lambda line: print(line, file=sys.stderr, flush=True))
+        yield plain(_line)
+
+
+def _line(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -52,6 +60,24 @@ def plain(write: Callable[[str], None], clock: Callable[[], float] = time.monoto
         if now_s - (begun_s + PATIENCE_S if written_s is None else written_s + PLAIN_INTERVAL_S) >= 0 or (written_s and done >= total):
             written_s = now_s
             write(f"{stage}: {done} of {total}{_left(done, total, now_s - begun_s)}")
+
+    return progress
+
+
+def json_lines(write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Progress:
+    """A callback that writes each stage's beginning and end, and what lies between at most four times a second."""
+    stage_now, begun_s, written_s = "", 0.0, 0.0
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal stage_now, begun_s, written_s
+        now_s = clock()
+        if stage == stage_now and done < total and now_s - written_s < JSON_INTERVAL_S:
+            return
+        if stage != stage_now:
+            stage_now, begun_s = stage, now_s
+        written_s = now_s
+        passed_s = now_s - begun_s
+        write(json.dumps({"format": "edgecl.progress/1", "stage": stage, "done": done, "total": total, "seconds": round(passed_s, 2)}))
 
     return progress
 

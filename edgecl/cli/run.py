@@ -8,12 +8,26 @@ import typer
 
 from edgecl.cli.options import DEFAULT_STORE, DeviceOption, JsonOption, StoreOption, VersionOption, profile_of
 from edgecl.cli.output import answer, note, percent, tell
+from edgecl.cli.page import (
+    HostOption,
+    NewTokenOption,
+    PageChoice,
+    PageNameOption,
+    PageOption,
+    PagePrivateOption,
+    PortOption,
+    TlsCertOption,
+    TlsKeyOption,
+    page_beside,
+)
 from edgecl.cli.parsers import decimal, whole
 from edgecl.cli.stopping import stop_requests
 from edgecl.errors import Interrupted
 from edgecl.settings import AnnounceSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgecl.runtime.base import Prediction, Predictor
     from edgecl.runtime.choosing import Runtime
     from edgecl.runtime.outputs.changes import Change
@@ -38,6 +52,16 @@ def run(
         typer.Option(envvar="EDGECL_RUNTIME", metavar="WORD", help="trt, ort (ONNX Runtime), or auto: TensorRT where an engine serves."),
     ] = "auto",
     device: DeviceOption = "auto",
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(
+            parser=decimal(0.001),
+            envvar="EDGECL_BUDGET_MS",
+            metavar="MS",
+            help="Milliseconds that a frame may take; a learn on the same store goes slower while 5 % of them take longer.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
     max_fps: Annotated[
         float | None,
@@ -75,15 +99,35 @@ def run(
         str | None,
         typer.Option(metavar="COMMAND", help="Run this program, without a shell, with each change on its stdin.", show_default=False),
     ] = None,
+    page: PageOption = False,
+    host: HostOption = None,
+    port: PortOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    page_name: PageNameOption = None,
+    page_private: PagePrivateOption = False,
+    new_token: NewTokenOption = False,
 ) -> None:
     """Name what cameras, videos or folders show, until they end or the command is stopped. Needs no torch."""
     from edgecl.demo.scene import SceneCamera
     from edgecl.runtime.choosing import load_predictor
+    from edgecl.runtime.latency import telling
     from edgecl.runtime.plan import camera_plans
     from edgecl.runtime.service import Log, Service
     from edgecl.runtime.systemd import Systemd
     from edgecl.store import Store
 
+    choice = PageChoice(
+        wanted=page,
+        host=host,
+        port=port,
+        certificate=tls_cert,
+        key=tls_key,
+        names=tuple(page_name or ()),
+        private=page_private,
+        new_token=new_token,
+    )
+    listening = choice.listen()
     opened, profile = Store.open(store), profile_of(device)
 
     def open_predictor(folder: Path) -> "Predictor":
@@ -93,19 +137,19 @@ def run(
     plans = camera_plans(
         settings.cameras, source or [], schemes={"test": SceneCamera}, max_fps=max_fps, smoothing=smoothing, loop=loop or None
     )
-    service = Service(
-        opened,
-        plans,
-        open_predictor,
-        version=version,
-        announce=_announce(settings.announce, hold, mqtt, webhook, on_change),
-        log=None if log is None else Log(path=log, limit_bytes=int(log_mib * 2**20), every_answer=log_all),
-        systemd=Systemd(),
-        tell=note,
-        **_shown(as_json, changes_only=any(plan.source.live or plan.loop for plan in plans)),
-    )
-    with stop_requests() as stop:
-        with service:
+    with stop_requests() as stop, telling(opened.root, budget_ms) as tell_latency:
+        service = Service(
+            opened,
+            plans,
+            open_predictor,
+            version=version,
+            announce=_announce(settings.announce, hold, mqtt, webhook, on_change),
+            log=None if log is None else Log(path=log, limit_bytes=int(log_mib * 2**20), every_answer=log_all),
+            systemd=Systemd(),
+            tell=note,
+            **_timed(tell_latency, **_shown(as_json, changes_only=any(plan.source.live or plan.loop for plan in plans))),
+        )
+        with service, page_beside(service.view, opened, listening, choice):
             summary = service.run(stop)
         if summary.latency_p50_ms is not None:
             dropped = f", {summary.dropped} passed over for newer ones" if summary.dropped else ""
@@ -130,6 +174,18 @@ def _shown(as_json: bool, *, changes_only: bool) -> dict[str, Any]:
     if as_json:
         return {"on_prediction": _json_line}
     return {"on_change": _change_line} if changes_only else {"on_prediction": _line}
+
+
+def _timed(
+    tell_latency: "Callable[[float], None]", *, on_prediction: "Callable[[Prediction], None]" = lambda prediction: None, **shown: Any
+) -> dict[str, Any]:
+    """What is printed, and each answer's time for a learner on the same store."""
+
+    def both(prediction: "Prediction") -> None:
+        tell_latency(prediction.latency_ms)
+        on_prediction(prediction)
+
+    return {**shown, "on_prediction": both}
 
 
 def _json_line(prediction: "Prediction") -> None:

@@ -17,7 +17,8 @@ def verify(
 ) -> None:
     """Check the store's files against its manifests. Exit code 6 when something is damaged."""
     from edgecl.store import Store
-    from edgecl.store.verify import findings_json, verify
+    from edgecl.store.finding import findings_json
+    from edgecl.store.verify import verify
 
     with shown() as show:
         findings = verify(Store.open(store), deep=deep, progress=lambda done, total: show("checking", done, total))

@@ -14,10 +14,10 @@ from edgecl.errors import EngineUnusable, StoreDamaged
 from edgecl.manifest import pretty_json
 from edgecl.runtime.cudart import Gpu
 from edgecl.runtime.selftest import Precision
-from edgecl.store.atomic import os_errors, replace_file
+from edgecl.store.atomic import os_errors, replace_all
+from edgecl.store.formats import newest
 from edgecl.store.reading import file_sha256, read_bytes, read_json
 
-ENGINE_FORMAT = "edgecl.engine/1"
 PLAN_LIMIT = 4 * 2**30  # bytes
 Kind = Literal["refit", "frozen"]
 BUILD = "edgecl export --trt"
@@ -60,7 +60,7 @@ class EngineFacts:
 
     def to_json(self) -> dict[str, Any]:
         """`edgecl.engine/1`"""
-        return {"format": ENGINE_FORMAT, "name": self.name, **asdict(self)}
+        return {"format": newest("engine"), "name": self.name, **asdict(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +94,8 @@ def keep(root: Path, facts: EngineFacts, plan: bytes) -> EngineFacts:
     folder = engines_folder(root)
     whole = replace(facts, sha256=hashlib.sha256(plan).hexdigest(), bytes=len(plan))
     # Not the store's own tmp/: a learn that begins meanwhile would sweep it.
-    replace_file(folder / whole.name, plan, tmp=folder / "tmp")
-    replace_file(_sidecar(folder / whole.name), pretty_json(whole.to_json()), tmp=folder / "tmp")
+    replace_all({folder / whole.name: plan}, tmp=folder / "tmp")
+    replace_all({_sidecar(folder / whole.name): pretty_json(whole.to_json())}, tmp=folder / "tmp")
     return whole
 
 
@@ -164,7 +164,7 @@ def read_plan(root: Path, facts: EngineFacts) -> bytes:
 def _read(folder: Path) -> Iterator[EngineFacts]:
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         try:
-            yield from_json(read_json(path, format=ENGINE_FORMAT))
+            yield from_json(read_json(path, "engine"))
         except (StoreDamaged, KeyError, TypeError, ValueError):
             continue
 

@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,38 +60,55 @@ def aside(tmp: Path, name: str) -> Path:
     return tmp / f"{name}.{uuid.uuid4().hex[:12]}"
 
 
-def replace_file(path: Path, data: bytes, *, tmp: Path) -> None:
-    """Give `path` new content, all or nothing.
+@contextmanager
+def ready(changes: Mapping[Path, bytes | str], *, tmp: Path) -> Iterator[Callable[[], None]]:
+    """Write the new content of each path aside; when the body calls what it is given, they take their places, in their order.
+
+    Bytes become a file, a string becomes a symbolic link to it. Whatever the disk has no room for is so met before anything changes.
+    The body makes the new names durable (`sync_folder`).
 
     Raises:
-        NoSpace, BadInput, StoreDamaged: the system refused; `path` is as it was.
+        NoSpace, BadInput, StoreDamaged: the system refused.
     """
-    with os_errors(f"writing {path.name}"):
-        fresh = aside(tmp, path.name)
-        try:
-            write_file(fresh, data)
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-        sync_folder(path.parent)
+    names = " and ".join(path.name for path in changes)
+    fresh: dict[Path, Path] = {}
+    try:
+        with os_errors(f"writing {names}"):
+            for path, content in changes.items():
+                fresh[path] = aside(tmp, path.name)
+                if isinstance(content, str):
+                    os.symlink(content, fresh[path])
+                else:
+                    write_file(fresh[path], content)
+
+        def put() -> None:
+            with os_errors(f"replacing {names}"):
+                for path, new in fresh.items():
+                    os.replace(new, path)
+
+        yield put
+    finally:
+        for new in fresh.values():
+            new.unlink(missing_ok=True)
 
 
-def replace_link(link: Path, target: str, *, tmp: Path) -> None:
-    """Point `link` at the relative path `target`, all or nothing."""
-    with os_errors(f"pointing {link.name} at {target}"):
-        fresh = aside(tmp, link.name)
-        try:
-            os.symlink(target, fresh)
-            os.replace(fresh, link)
-        finally:
-            fresh.unlink(missing_ok=True)
-        sync_folder(link.parent)
+def replace_all(changes: Mapping[Path, bytes | str], *, tmp: Path) -> None:
+    """Give each path new content, durably: bytes for a file, a string for a link; each all or nothing, in this order.
+
+    Raises:
+        NoSpace, BadInput, StoreDamaged: the system refused.
+    """
+    with ready(changes, tmp=tmp) as put:
+        put()
+        with os_errors("making new names durable"):
+            sync_folders(path.parent for path in changes)
 
 
 @contextmanager
 def folder_aside(name: str, files: Mapping[str, bytes], *, tmp: Path) -> Iterator[Path]:
     """A durable folder in `tmp` with `files`, written in their order; the body moves it into place, or it is removed again."""
-    fresh = aside(tmp, name)
+    with os_errors(f"writing {name}"):
+        fresh = aside(tmp, name)
     try:
         with os_errors(f"writing {name}"):
             fresh.mkdir()
@@ -104,19 +121,33 @@ def folder_aside(name: str, files: Mapping[str, bytes], *, tmp: Path) -> Iterato
 
 
 def move_folder(fresh: Path, target: Path) -> None:
-    """Rename the durable folder `fresh` to `target`, which must not exist yet, and make the name durable."""
+    """Rename the durable folder `fresh` to `target`, which must not exist yet; the caller syncs the parent."""
     with os_errors(f"moving {target.name} into place"):
         os.rename(fresh, target)
-        sync_folder(target.parent)
 
 
-def remove_folder(folder: Path, *, tmp: Path) -> None:
-    """Make a folder disappear at once (by a rename into `tmp`), then delete it."""
-    with os_errors(f"removing {folder.name}"):
-        doomed = aside(tmp, folder.name)
-        os.rename(folder, doomed)
-        sync_folder(folder.parent)
-        shutil.rmtree(doomed)
+def remove_all(paths: Iterable[Path], *, tmp: Path) -> None:
+    """Make files and folders disappear, each at once and all of them durably; folders are deleted out of sight, in `tmp`."""
+    doomed = []
+    for path in paths:
+        with os_errors(f"removing {path.name}"):
+            if path.is_dir() and not path.is_symlink():
+                doomed.append((path, aside(tmp, path.name)))
+                os.rename(*doomed[-1])
+            else:
+                doomed.append((path, path))
+                path.unlink()
+    with os_errors("removing what is not needed"):
+        sync_folders(path.parent for path, _ in doomed)
+        for path, aside_path in doomed:
+            if aside_path != path:
+                shutil.rmtree(aside_path)
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make the names in each of `folders` durable, once each."""
+    for folder in dict.fromkeys(folders):
+        sync_folder(folder)
 
 
 def sweep(tmp: Path) -> int:

@@ -1,6 +1,7 @@
 """What versions share: the backbone, and adapters and kept pictures, named by their hash and checked at every read."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from edgecl.adapter import CONFIG_FILE, TENSOR_FILE, Adapter, adapter_hash, read_adapter
 from edgecl.architecture import Architecture, state_shapes
 from edgecl.errors import StoreDamaged
-from edgecl.store.atomic import folder_aside, move_folder, remove_folder, replace_file
+from edgecl.store.atomic import aside, folder_aside, move_folder, os_errors, ready, sync_folder
 from edgecl.store.names import checked_hash
 from edgecl.store.reading import PICTURE_LIMIT, TENSOR_LIMIT, file_sha256, parse_arrays, place, read_bytes, same_shapes
 
@@ -76,39 +77,51 @@ def parse_head(data: bytes, where: str, capacity: int, width: int) -> tuple[NDAr
     return arrays["weight"], arrays["bias"]
 
 
-def keep_adapter(root: Path, hash: str, files: Mapping[str, bytes]) -> None:
-    """Add an adapter; nothing happens when it is already there and whole.
+def keep_adapters(root: Path, adapters: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Add adapters, hash -> file name -> content, durably; one that is already there and whole stays.
 
     Raises:
         ValueError: the bytes do not have this hash.
         NoSpace: the disk is full.
     """
-    if adapter_hash(files) != hash:
-        raise ValueError(f"the adapter {hash[:12]} does not have the hash it is named by")
-    folder = adapter_folder(root, hash)
-    if folder.exists():
-        try:
-            if _files(folder) == files:
-                return
-        except StoreDamaged:
-            pass
-        remove_folder(folder, tmp=root / "tmp")  # damaged, and a whole one is at hand
-    with folder_aside(hash, files, tmp=root / "tmp") as fresh:
-        move_folder(fresh, folder)
+    for hash, files in adapters.items():
+        if adapter_hash(files) != hash:
+            raise ValueError(f"the adapter {hash[:12]} does not have the hash it is named by")
+        folder = adapter_folder(root, hash)
+        if not _holds(folder, files):
+            with folder_aside(hash, files, tmp=root / "tmp") as fresh, os_errors(f"keeping {hash[:12]}"):
+                if folder.exists():  # damaged, and a whole one is at hand
+                    os.rename(folder, aside(root / "tmp", hash))
+                move_folder(fresh, folder)
+    # Also where nothing was added: the name may be of a command that was killed before it could make it durable.
+    with os_errors("keeping adapters"):
+        sync_folder(root / "adapters")
 
 
-def keep_picture(root: Path, hash: str, data: bytes) -> None:
-    """Add a kept picture; nothing happens when it is already there and whole.
+def keep_pictures(root: Path, pictures: Mapping[str, bytes]) -> None:
+    """Add kept pictures, hash -> JPEG, durably; one that is already there and whole stays.
 
     Raises:
         ValueError: the bytes do not have this hash.
         NoSpace: the disk is full.
     """
-    if hashlib.sha256(data).hexdigest() != hash:
-        raise ValueError(f"the picture {hash[:12]} does not have the hash it is named by")
-    path = picture_path(root, hash)
-    if not path.is_file() or file_sha256(path) != hash:
-        replace_file(path, data, tmp=root / "tmp")
+    for hash, data in pictures.items():
+        if hashlib.sha256(data).hexdigest() != hash:
+            raise ValueError(f"the picture {hash[:12]} does not have the hash it is named by")
+    paths = {picture_path(root, hash): hash for hash in pictures}
+    missing = {path: pictures[hash] for path, hash in paths.items() if not path.is_file() or file_sha256(path) != hash}
+    with ready(missing, tmp=root / "tmp") as put, os_errors("keeping pictures"):
+        put()
+        sync_folder(root / "memory")
+
+
+def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
+    if not folder.exists():
+        return False
+    try:
+        return _files(folder) == files
+    except StoreDamaged:
+        return False
 
 
 def _files(folder: Path) -> dict[str, bytes]:

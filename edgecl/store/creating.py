@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +16,12 @@ from edgecl.layout import safetensors_bytes
 from edgecl.manifest import FileEntry, pretty_json
 from edgecl.settings import AdapterShape
 from edgecl.store.atomic import os_errors, sync_folder, write_file
+from edgecl.store.beside import folder_beside, sync_above
 from edgecl.store.facts import FACTS_FILE, Facts
 from edgecl.store.filesystem import check_file_system
 from edgecl.store.reading import same_shapes
 from edgecl.store.settings import SETTINGS_FILE, Settings, settings_text
-from edgecl.store.state import STATE_FILE, fresh_state
+from edgecl.store.state import STATE_FILE, fresh_state, state_bytes
 
 BASE_FILE = "base.safetensors"
 FOLDERS = ("adapters", "memory", "versions")
@@ -39,23 +38,15 @@ def empty_place(root: Path) -> Iterator[Path]:
         NoSpace: it is full.
     """
     refuse_occupied(root)
-    with os_errors(f"making the folder {root.parent}"):
-        root.parent.mkdir(parents=True, exist_ok=True)
-    check_file_system(root.parent)
-    building = root.parent / f".{root.name}.creating-{uuid.uuid4().hex[:12]}"
-    try:
-        with os_errors(f"creating {root.name}"):
-            building.mkdir()
-            for name in (*FOLDERS, *MADE_WHEN_NEEDED):
-                (building / name).mkdir()
+    with os_errors(f"creating {root.name} in {root.parent}"), folder_beside(root) as building:
+        check_file_system(root.parent)
+        for name in (*FOLDERS, *MADE_WHEN_NEEDED):
+            (building / name).mkdir()
         yield building
         refuse_occupied(root)
-        with os_errors(f"creating {root.name}"):
-            sync_folder(building)
-            os.rename(building, root)
-            sync_folder(root.parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        sync_folder(building)
+        os.rename(building, root)
+        sync_above(root)
 
 
 def refuse_occupied(root: Path) -> None:
@@ -102,7 +93,7 @@ def write_facts(
     files = {
         BASE_FILE: data,
         SETTINGS_FILE: settings_text(settings).encode(),
-        STATE_FILE: pretty_json(fresh_state()),
+        STATE_FILE: state_bytes(fresh_state()),
         FACTS_FILE: pretty_json(facts.to_json()),
     }
     with os_errors(f"creating {folder.name}"):

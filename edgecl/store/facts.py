@@ -4,17 +4,17 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from edgecl.architecture import Architecture
 from edgecl.errors import BadInput, StoreDamaged
 from edgecl.manifest import FileEntry
 from edgecl.settings import AdapterShape
+from edgecl.store.formats import sealed
 from edgecl.store.reading import read_json
 from edgecl.typed import typed
 
 FACTS_FILE = "edgecl.json"
-STORE_FORMAT = "edgecl.store/1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class _Base:
 class _Fields:
     """The file, field by field."""
 
-    format: Literal["edgecl.store/1"]
+    format: str
     backbone: str
     image_size: int
     capacity: int
@@ -48,9 +48,8 @@ class Facts:
     adapter: AdapterShape
 
     def to_json(self) -> dict[str, Any]:
-        """`edgecl.store/1`"""
-        return {
-            "format": STORE_FORMAT,
+        """`edgecl.json`"""
+        fields = {
             "backbone": self.architecture.backbone,
             "image_size": self.architecture.image_size,
             "capacity": self.capacity,
@@ -58,6 +57,7 @@ class Facts:
             "base": {**dataclasses.asdict(self.base), "source": self.source},
             "architecture": self.architecture.to_json(),
         }
+        return sealed("store", fields)
 
 
 def read_facts(root: Path) -> Facts:
@@ -66,11 +66,11 @@ def read_facts(root: Path) -> Facts:
     Raises:
         StoreDamaged: it is missing, of another format, or does not hold the facts.
     """
-    return facts_from_json(read_json(root / FACTS_FILE, format=STORE_FORMAT))
+    return facts_from_json(read_json(root / FACTS_FILE, "store"))
 
 
 def facts_from_json(fields: Mapping[str, Any]) -> Facts:
-    """The facts in a JSON object.
+    """The facts in a JSON object of the newest format, without its seal.
 
     Raises:
         StoreDamaged: a field is missing, unknown or of another type.

@@ -1,13 +1,14 @@
 """Making room: weights that can be built again, versions nobody keeps, and what no version names any more."""
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgecl.errors import EdgeclError, StoreBusy, StoreDamaged, UsageError
-from edgecl.store.atomic import os_errors, remove_folder, size_of, sync_folder
+from edgecl.store.atomic import os_errors, remove_all, size_of, sync_folder
 from edgecl.store.locks import unused
 from edgecl.store.names import GOOD, is_hash, version_folder
 from edgecl.store.store import Store
@@ -86,19 +87,21 @@ class _Remover:
     def __init__(self, store: Store, *, dry_run: bool, freed: int = 0) -> None:
         self.store, self.dry_run, self.freed = store, dry_run, freed
 
-    def _count(self, path: Path, remove: Callable[[Path], None]) -> None:
-        with os_errors(f"removing {path.name}"):
-            bytes = size_of(path)
-            if not self.dry_run:
-                remove(path)
-                sync_folder(path.parent)
-            self.freed += bytes
+    def remove(self, paths: Sequence[Path]) -> None:
+        with os_errors("looking at what is not needed"):
+            self.freed += sum(size_of(path) for path in paths)
+        if not self.dry_run:
+            remove_all(paths, tmp=self.store.root / "tmp")
 
-    def file(self, path: Path) -> None:
-        self._count(path, Path.unlink)
-
-    def folder(self, path: Path) -> None:
-        self._count(path, lambda folder: remove_folder(folder, tmp=self.store.root / "tmp"))
+    def settle(self, folder: str | None = None) -> None:
+        """What was removed so far stays removed, whatever happens; so that nothing is missed by what comes back."""
+        if self.dry_run:
+            return
+        if folder is None:
+            self.store.settle()
+        else:
+            with os_errors(f"making {folder} durable"):
+                sync_folder(self.store.root / folder)
 
 
 def _surplus(store: Store, keep: int | None) -> list[int]:
@@ -119,39 +122,25 @@ def _purge(store: Store, pictures: set[str], remover: _Remover) -> Report:
                 raise StoreBusy(f"version {number} holds these pictures and is in use. Restart the app, then try again.")
     if store.good in holders and not remover.dry_run:
         with store.pointer_lock(), os_errors("removing good"):
-            (store.root / GOOD).unlink()
-            sync_folder(store.root)
-    for number in holders:
-        exports = store.root / "exports" / version_folder(number)
-        if exports.is_dir():
-            remover.folder(exports)
+            (store.root / GOOD).unlink()  # durable once `_collect` settles
+    remover.remove([path for number in holders if (path := store.root / "exports" / version_folder(number)).is_dir()])
     return _collect(store, holders, remover, doomed=holders)
 
 
 def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collection[int] = ()) -> Report:
     stay = [number for number in store.numbers() if number not in surplus]
     _reachable(store, stay)  # before anything is removed: raises when a version that stays cannot be read
-    removed, dropped = [], []
-    for number in surplus:
-        with unused(store.folder(number)) as free:
-            if free and number not in protected(store, doomed):  # looked up again: somebody may have promoted it since
-                remover.folder(store.folder(number))
-                removed.append(number)
-            else:
-                stay.append(number)
-    for number in sorted(stay):
-        weights = store.folder(number) / WEIGHTS_FILE
-        with unused(store.folder(number)) as free:
-            if free and weights.is_file() and number not in protected(store, doomed):
-                remover.file(weights)
-                dropped.append(number)
+    remover.settle()
+    removed = _remove_unused(store, surplus, remover, doomed, lambda folder: folder)
+    # A version that came back must not miss its adapters and pictures, also one that an earlier gc had no time to remove durably.
+    remover.settle("versions")
+    stay = sorted({*stay, *surplus} - set(removed))
+    with_weights = [number for number in stay if (store.folder(number) / WEIGHTS_FILE).is_file()]
+    dropped = _remove_unused(store, with_weights, remover, doomed, lambda folder: folder / WEIGHTS_FILE)
     adapters, pictures = _reachable(store, stay)
     lost_adapters = [path for path in sorted((store.root / "adapters").iterdir()) if is_hash(path.name) and path.name not in adapters]
     lost_pictures = [path for path in sorted((store.root / "memory").glob("*.jpg")) if is_hash(path.stem) and path.stem not in pictures]
-    for path in lost_adapters:
-        remover.folder(path)
-    for path in lost_pictures:
-        remover.file(path)
+    remover.remove([*lost_adapters, *lost_pictures])
     return Report(
         dry_run=remover.dry_run,
         bytes_freed=remover.freed,
@@ -160,6 +149,19 @@ def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collec
         pictures_removed=len(lost_pictures),
         adapters_removed=len(lost_adapters),
     )
+
+
+def _remove_unused(
+    store: Store, numbers: Sequence[int], remover: _Remover, doomed: Collection[int], part: Callable[[Path], Path]
+) -> list[int]:
+    """Remove `part` of the folder of each of these versions that nobody uses and nothing protects; returns their numbers."""
+    with ExitStack() as held:
+        # Looked up while they are held: somebody may have promoted one since.
+        free = [number for number in numbers if held.enter_context(unused(store.folder(number)))]
+        kept = protected(store, doomed)
+        gone = [number for number in free if number not in kept]
+        remover.remove([part(store.folder(number)) for number in gone])
+    return gone
 
 
 def _reachable(store: Store, numbers: Collection[int]) -> tuple[set[str], set[str]]:

@@ -17,9 +17,9 @@ from pathlib import Path
 from edgecl.errors import BadInput, EdgeclError, StoreBusy, StoreDamaged
 from edgecl.manifest import canonical_json
 from edgecl.store.atomic import os_errors
+from edgecl.store.formats import newest
 from edgecl.store.reading import read_json
 
-LOCK_FORMAT = "edgecl.lock/1"
 _POLL_S = 0.02
 
 
@@ -97,7 +97,7 @@ def _acquire(descriptor: int, path: Path, wait_s: float) -> None:
 def _sign(descriptor: int) -> None:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200] if sys.argv else "python"
     since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    text = canonical_json({"format": LOCK_FORMAT, "pid": os.getpid(), "command": command, "since": since})
+    text = canonical_json({"format": newest("lock"), "pid": os.getpid(), "command": command, "since": since})
     # The signature is a courtesy: a full disk must not stop a rollback.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
@@ -107,10 +107,10 @@ def _sign(descriptor: int) -> None:
 def holder(path: Path) -> str:
     """Who holds the lock file, in words."""
     try:
-        fields = read_json(path, format=LOCK_FORMAT)
+        fields = read_json(path, "lock")
         return f"process {fields['pid']} ({fields['command']}, since {fields['since']})"
     except (EdgeclError, KeyError):
-        return "another process that has just begun"
+        return "another process, which does not say its name"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from edgecl.errors import StoreDamaged
-from edgecl.store.atomic import explained, replace_link
+from edgecl.store.atomic import explained
 from edgecl.store.names import version_folder, version_number
 
 
@@ -29,6 +29,6 @@ def read_pointer(root: Path, name: str) -> int | None:
     return found
 
 
-def write_pointer(root: Path, name: str, number: int) -> None:
-    """Point `name` at version `number`; the caller holds pointer.lock."""
-    replace_link(root / name, f"versions/{version_folder(number)}", tmp=root / "tmp")
+def pointer_target(number: int) -> str:
+    """What a pointer to version `number` holds; whoever writes one holds pointer.lock."""
+    return f"versions/{version_folder(number)}"

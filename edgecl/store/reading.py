@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecl.errors import BadInput, StoreDamaged
+from edgecl.store.formats import migrated
 from edgecl.tensors import parsed_tensors
 from edgecl.typed import strict_json
 
@@ -51,16 +52,13 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
     return data
 
 
-def read_json(path: Path, *, format: str | None = None) -> dict[str, Any]:
-    """The JSON object in `path`; with `format` (e.g. `edgecl.state/1`) also checked to be of it.
+def read_json(path: Path, thing: str) -> dict[str, Any]:
+    """The JSON object in `path`, a file of `thing` (a key of `formats.FORMATS`), as its newest format.
 
     Raises:
-        StoreDamaged: missing, not a JSON object, or of another format.
+        StoreDamaged: missing, not a JSON object, changed, or of another format.
     """
-    value = parse_json(read_bytes(path, limit=JSON_LIMIT), place(path))
-    if format is not None:
-        check_format(value.get("format"), format, place(path))
-    return value
+    return migrated(thing, parse_json(read_bytes(path, limit=JSON_LIMIT), place(path)), place(path))
 
 
 def parse_json(data: bytes, where: str) -> dict[str, Any]:
@@ -73,20 +71,6 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
         return strict_json(data)
     except ValueError as error:
         raise StoreDamaged(f"{where} is not JSON that edgecl writes ({error}). Run: edgecl verify") from error
-
-
-def check_format(found: object, expected: str, where: str) -> None:
-    """Refuse everything but `expected`; a newer number of the same thing is named as such.
-
-    Raises:
-        StoreDamaged: another format.
-    """
-    if found == expected:
-        return
-    thing, _, newest = expected.rpartition("/")
-    if isinstance(found, str) and found.startswith(f"{thing}/") and found.removeprefix(f"{thing}/").isdecimal():
-        raise StoreDamaged(f"{where} has the format {found!r}, but this edgecl reads up to {newest}. Upgrade edgecl: pip install -U edgecl")
-    raise StoreDamaged(f"{where} has the format {found!r}, expected {expected!r}. Run: edgecl verify")
 
 
 def parse_arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:

@@ -63,6 +63,12 @@ RULES: dict[str, dict[str, Rule]] = {
         "max_drop": number(float, 0.0, 1.0, "a number from 0 to 1 (0.03 is 3 points)"),
         "significance": number(float, 0.0, 1.0, "a number from 0 to 1"),
     },
+    "guard": {
+        "checkpoint_s": number(float, 1.0, 86_400, "a number of seconds from 1 to 86400"),
+        "hot_c": number(float, 0.0, 150.0, "degrees Celsius from 0 to 150"),
+        "cool_c": number(float, 0.0, 150.0, "degrees Celsius from 0 to 150"),
+        "reserve_mib": number(int, 0, 1_000_000, "a whole number of MiB from 0 to 1000000"),
+    },
     "learn": {
         "device": one_of(DEVICES),
         "threads": number(int, 0, 1024, "a whole number from 0 to 1024"),

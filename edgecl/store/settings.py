@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecl.errors import BadSettings
-from edgecl.settings import AnnounceSettings, BundleSettings, CameraSettings, GateSettings, MemorySettings
+from edgecl.settings import AnnounceSettings, BundleSettings, CameraSettings, GateSettings, GuardSettings, MemorySettings
 from edgecl.store.reading import JSON_LIMIT, read_bytes
 from edgecl.store.rules import RULES, TEXT
 
@@ -39,13 +39,14 @@ class Settings:
     gate: GateSettings = field(default_factory=GateSettings)
     learn: LearnDefaults = field(default_factory=LearnDefaults)
     bundles: BundleSettings = field(default_factory=BundleSettings)
+    guard: GuardSettings = field(default_factory=GuardSettings)
     announce: AnnounceSettings = field(default_factory=AnnounceSettings)
     cameras: Mapping[str, CameraSettings] = field(default_factory=dict)  # by name, in the order of the file
 
 
 def settings_text(settings: Settings) -> str:
     """The file that `init` writes."""
-    memory, gate = settings.memory, settings.gate
+    memory, gate, guard = settings.memory, settings.gate, settings.guard
     return (
         "# What you may change in this store. A key that is left out has its default.\n"
         "\n[memory]\n"
@@ -54,6 +55,11 @@ def settings_text(settings: Settings) -> str:
         "\n[gate]\n"
         f"max_drop = {float(gate.max_drop)!r}  # how much accuracy on old classes a new version may lose, 0 to 1\n"
         f"significance = {float(gate.significance)!r}  # p of the one-sided McNemar test, below it the loss counts\n"
+        "\n[guard]\n"
+        f"checkpoint_s = {float(guard.checkpoint_s)!r}  # seconds of learning that a power cut may cost\n"
+        f"hot_c = {float(guard.hot_c)!r}  # degrees Celsius from which learning waits\n"
+        f"cool_c = {float(guard.cool_c)!r}  # degrees Celsius at which it goes on\n"
+        f"reserve_mib = {guard.reserve_mib}  # MiB of memory that stay available to others\n"
         "\n[learn]\n"
         "# device, threads and batch, where those of the board's profile are not wanted; docs/formats.md\n"
         "\n[bundles]\n"
@@ -78,9 +84,16 @@ def read_settings(root: Path) -> Settings:
         if name not in RULES:
             *most, last = ("[cameras.NAME]" if table == "cameras" else f"[{table}]" for table in RULES)
             raise BadSettings(f"{SETTINGS_FILE}: [{name}] is unknown, expected {', '.join(most)} or {last}. Remove it.")
+    guard = GuardSettings(**_table(tables, "guard"))
+    if guard.cool_c > guard.hot_c:
+        raise BadSettings(
+            f"{SETTINGS_FILE}: [guard] cool_c = {guard.cool_c:g} is above hot_c = {guard.hot_c:g}, so learning would wait for ever. "
+            "Lower cool_c."
+        )
     return Settings(
         memory=MemorySettings(**_table(tables, "memory")),
         gate=GateSettings(**_table(tables, "gate")),
+        guard=guard,
         learn=LearnDefaults(**_table(tables, "learn")),
         bundles=BundleSettings(**_table(tables, "bundles")),
         announce=AnnounceSettings(**_table(tables, "announce")),

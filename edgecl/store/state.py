@@ -6,16 +6,16 @@ from typing import Any
 
 from edgecl.errors import StoreDamaged
 from edgecl.manifest import pretty_json
-from edgecl.store.atomic import replace_file
+from edgecl.store.formats import newest, sealed
 from edgecl.store.reading import read_json
 
 STATE_FILE = "state.json"
-STATE_FORMAT = "edgecl.state/1"
+HAND_WRITTEN = "edgecl.state/1"  # the last format that a person can write, without a seal
 
 
 def fresh_state() -> dict[str, Any]:
     """Of a store without a version: `next_version` is the first number never given away, `promoted` the versions that ever were current."""
-    return {"format": STATE_FORMAT, "next_version": 0, "promoted": []}
+    return {"format": newest("state"), "next_version": 0, "promoted": []}
 
 
 def read_state(root: Path) -> dict[str, Any]:
@@ -25,9 +25,9 @@ def read_state(root: Path) -> dict[str, Any]:
         StoreDamaged: missing, of another format, or with values that make no sense.
     """
     try:
-        state = fresh_state() | read_json(root / STATE_FILE, format=STATE_FORMAT)
+        state = fresh_state() | read_json(root / STATE_FILE, "state")
     except StoreDamaged as error:
-        remedy = f'Put this into {STATE_FILE}: {{"format": "{STATE_FORMAT}"}}, and edgecl continues after the highest number that it finds.'
+        remedy = f'Put this into {STATE_FILE}: {{"format": "{HAND_WRITTEN}"}}, and edgecl continues after the highest number that it finds.'
         raise StoreDamaged(f"{error} {remedy}") from error
     numbers = [state["next_version"], *(state["promoted"] if isinstance(state["promoted"], list) else [None])]
     if any(isinstance(number, bool) or not isinstance(number, int) or number < 0 for number in numbers):
@@ -37,7 +37,6 @@ def read_state(root: Path) -> dict[str, Any]:
     return state
 
 
-def write_state(root: Path, state: Mapping[str, Any]) -> None:
-    """Replace `state.json`; the caller holds pointer.lock."""
-    rest = {key: value for key, value in state.items() if key != "format"}
-    replace_file(root / STATE_FILE, pretty_json({"format": STATE_FORMAT, **rest}), tmp=root / "tmp")
+def state_bytes(state: Mapping[str, Any]) -> bytes:
+    """`state.json`; whoever writes it holds pointer.lock."""
+    return pretty_json(sealed("state", state))

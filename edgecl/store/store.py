@@ -1,6 +1,7 @@
 """One store: reading its versions, committing a new one, moving its two pointers."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -14,26 +15,29 @@ from edgecl.adapter import Adapter
 from edgecl.architecture import Architecture
 from edgecl.errors import BadInput, StoreBusy, StoreDamaged, UsageError
 from edgecl.gaussians import Gaussians, parse_gaussians
+from edgecl.layout import deployment_shapes
 from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
 from edgecl.merge import Coefficients, merge
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
-from edgecl.store.atomic import folder_aside, move_folder, os_errors, replace_file, sweep
-from edgecl.store.content import keep_adapter, keep_picture, load_adapter, load_base, load_picture, parse_head, picture_path
+from edgecl.store.atomic import folder_aside, os_errors, ready, replace_all
+from edgecl.store.content import keep_adapters, keep_pictures, load_adapter, load_base, load_picture, parse_head, picture_path
 from edgecl.store.creating import BASE_FILE, empty_place, write_facts
 from edgecl.store.facts import FACTS_FILE, Facts, read_facts
+from edgecl.store.formats import migrated
 from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
 from edgecl.store.ownership import check_changeable
-from edgecl.store.pointers import read_pointer, write_pointer
+from edgecl.store.pointers import read_pointer
+from edgecl.store.protocol import appear, point, settle, sweep_scratch
 from edgecl.store.reading import TENSOR_LIMIT, file_sha256, parse_json, place, read_bytes, read_json
 from edgecl.store.settings import Settings, read_settings
-from edgecl.store.state import read_state, write_state
+from edgecl.store.space import require_space
+from edgecl.store.state import STATE_FILE, read_state, state_bytes
 from edgecl.store.versions import (
     HEAD_FILE,
     MANIFEST_FILE,
     MEMORY_FILE,
     RUN_FILE,
-    RUN_FORMAT,
     STATISTICS_FILE,
     WEIGHTS_FILE,
     Draft,
@@ -159,7 +163,7 @@ class Store:
             StoreDamaged: its manifest was changed.
         """
         path = self.folder(number) / MANIFEST_FILE
-        manifest = manifest_from_json(read_json(path))
+        manifest = manifest_from_json(read_json(path, "version"))
         if manifest.number != number:
             raise StoreDamaged(f"{place(path)} says that it is version {manifest.number}. Run: edgecl verify")
         return manifest
@@ -167,7 +171,7 @@ class Store:
     def run_info(self, number: int) -> dict[str, Any]:
         """`run.json`: when, where and how long; `{}` when it is missing, for nothing depends on it."""
         path = self.folder(number) / RUN_FILE
-        return read_json(path, format=RUN_FORMAT) if path.exists() else {}
+        return read_json(path, "run") if path.exists() else {}
 
     def file(self, number: int, name: str) -> bytes:
         """The content of a file that the manifest of version `number` lists, checked against its hash.
@@ -189,7 +193,8 @@ class Store:
 
     def memory(self, number: int) -> tuple[KeptPicture, ...]:
         """The memory's index as version `number` has it."""
-        return memory_from_json(parse_json(self.file(number, MEMORY_FILE), f"{version_folder(number)}/{MEMORY_FILE}"))
+        where = f"{version_folder(number)}/{MEMORY_FILE}"
+        return memory_from_json(migrated("memory", parse_json(self.file(number, MEMORY_FILE), where), where))
 
     def statistics(self, number: int) -> Gaussians | None:
         """What version `number` knows of classes that came without pictures; None where there is nothing.
@@ -228,6 +233,13 @@ class Store:
         """The backbone with the recipe merged in, timm names, float32."""
         return merge(self.base(), self.adapters(recipe))
 
+    def version_bytes(self, capacity: int) -> int:
+        """Room that a version with so many rows takes on the disk, its canary estimated."""
+        architecture = self.facts.architecture
+        canary = 16 * 3 * architecture.image_size**2
+        weights = sum(4 * math.prod(shape) for shape in deployment_shapes(architecture, capacity).values())
+        return weights + 2 * capacity * (architecture.width + 1) + canary
+
     # Locks
 
     @contextmanager
@@ -242,7 +254,7 @@ class Store:
         with self._learning.held() as outermost:
             if outermost:
                 with self.pointer_lock():
-                    sweep(self.root / "tmp")
+                    sweep_scratch(self.root)
             yield
 
     @contextmanager
@@ -289,9 +301,6 @@ class Store:
             found = [version_number(entry.name) for entry in path.iterdir()] if path.is_dir() else []
         return [number for number in found if number is not None]
 
-    def _give_away(self, number: int) -> None:
-        self.update_state(lambda state: {**state, "next_version": max(state["next_version"], number + 1)})
-
     def commit(self, draft: Draft) -> Manifest:
         """Write `draft` as a new, staged version; nothing that exists is changed.
 
@@ -309,20 +318,22 @@ class Store:
             weights = weights_bytes(self.merged_state(draft.recipe), weight, bias, self.facts.architecture)
             number = self.next_number()
             files = version_files(draft, weight, bias, weights)
+            require_space(self.root, sum(map(len, files.values())), f"writing version {number}")
             manifest = build_manifest(draft, number, files)
             created = datetime.now(timezone.utc).isoformat(timespec="seconds")
             ordered = {**files, RUN_FILE: run_bytes(draft.run, created), MANIFEST_FILE: manifest_bytes(manifest)}
-            with folder_aside(version_folder(number), ordered, tmp=self.root / "tmp") as fresh:
-                # The number is given away before the folder appears: a power cut loses a number, it never gives one twice.
-                self._give_away(number)
-                move_folder(fresh, self.root / "versions" / version_folder(number))
+            with folder_aside(version_folder(number), ordered, tmp=self.root / "tmp") as fresh, self.pointer_lock():
+                appear(self.root, number, fresh, self.state())
             return manifest
 
+    def settle(self) -> None:
+        """Make durable what a killed command may have left visible only; call it before anything is removed."""
+        with self.pointer_lock():
+            settle(self.root, self.state(), self.next_number())
+
     def _keep_content(self, draft: Draft) -> None:
-        for hash, files in draft.new_adapters.items():
-            keep_adapter(self.root, hash, files)
-        for hash, data in draft.new_pictures.items():
-            keep_picture(self.root, hash, data)
+        keep_adapters(self.root, draft.new_adapters)
+        keep_pictures(self.root, draft.new_pictures)
         for picture in draft.memory:
             if not picture_path(self.root, picture.hash).is_file():
                 raise ValueError(f"the memory's index names the picture {picture.hash[:12]}, which is not there")
@@ -338,6 +349,7 @@ class Store:
         path, expected = self.folder(number) / WEIGHTS_FILE, manifest.files[WEIGHTS_FILE]
         if path.is_file() and file_sha256(path) == expected.sha256:
             return False
+        require_space(self.root, expected.bytes, f"building the weights of version {number} again")
         with self.learning_lock():
             weight, bias = self.head(number)
             data = weights_bytes(self.merged_state(manifest.recipe), weight, bias, self.facts.architecture)
@@ -346,7 +358,9 @@ class Store:
                     f"the weights of version {number} cannot be built again: the result differs from what its manifest says. "
                     "Find the changed file with: edgecl verify --deep"
                 )
-            replace_file(path, data, tmp=self.root / "tmp")
+            # Whoever points at the version makes the name durable; for everybody else it can be built again.
+            with ready({path: data}, tmp=self.root / "tmp") as put:
+                put()
         return True
 
     def promote(self, number: int, *, expected: int | None) -> bool:
@@ -364,9 +378,9 @@ class Store:
                 return False
             if not (self.folder(number) / WEIGHTS_FILE).is_file():
                 raise StoreBusy(f"the weights of version {number} were dropped by gc at this moment. Try again.")
-            write_pointer(self.root, CURRENT, number)
             state = self.state()
-            write_state(self.root, {**state, "promoted": sorted({*state["promoted"], number})})
+            state["promoted"] = sorted({*state["promoted"], number})
+            point(self.root, CURRENT, number, state)
             return True
 
     def _check_files(self, number: int) -> None:
@@ -378,9 +392,9 @@ class Store:
     def mark_good(self, number: int) -> None:
         """Point `good` at version `number`: the app's own engine passed its self-test and N frames."""
         with in_use(self.folder(number)), self.pointer_lock():
-            write_pointer(self.root, GOOD, number)
+            point(self.root, GOOD, number)
 
     def update_state(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
         """Replace `state.json` by what `change` makes of it, under pointer.lock: `change` must be quick and must not call the store."""
         with self.pointer_lock():
-            write_state(self.root, change(self.state()))
+            replace_all({self.root / STATE_FILE: state_bytes(change(self.state()))}, tmp=self.root / "tmp")

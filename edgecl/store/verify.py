@@ -1,41 +1,29 @@
 """Looking for what is wrong in a store, without changing anything."""
 
-import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edgecl.errors import EdgeclError
 from edgecl.layout import deployment_shapes, tensor_offsets
 from edgecl.manifest import Manifest
+from edgecl.store.checkpoints import CHECKPOINT_FILE, read_checkpoint
+from edgecl.store.checkpoints import REMEDY as CHECKPOINT_REMEDY
 from edgecl.store.content import adapter_folder, load_adapter, picture_path
 from edgecl.store.creating import BASE_FILE, FOLDERS
+from edgecl.store.exports import check_exports
+from edgecl.store.facts import FACTS_FILE
+from edgecl.store.finding import RESTORE, Finding, attempt, check_file, check_spelling
 from edgecl.store.names import CURRENT, GOOD, is_hash, version_folder, version_number
 from edgecl.store.pointers import read_pointer
-from edgecl.store.reading import file_sha256
+from edgecl.store.reading import JSON_LIMIT, parse_json, read_bytes
 from edgecl.store.settings import SETTINGS_FILE
-from edgecl.store.state import STATE_FILE
+from edgecl.store.state import HAND_WRITTEN, STATE_FILE
 from edgecl.store.store import Store
 from edgecl.store.versions import MANIFEST_FILE, MEMORY_FILE, RUN_FILE, WEIGHTS_FILE
 
-RESTORE = "Restore it from a copy of the store."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that is not as edgecl left it."""
-
-    path: str  # relative to the store
-    problem: str
-    remedy: str
-    damage: bool = True  # False: untidy, but everything can still be served and learned
-
-
-def findings_json(findings: list[Finding]) -> dict[str, Any]:
-    """`edgecl.verify/1`; `intact` when nothing is damaged."""
-    intact = not any(finding.damage for finding in findings)
-    return {"format": "edgecl.verify/1", "intact": intact, "findings": [asdict(finding) for finding in findings]}
+UNNEEDED = "Delete it: nothing depends on it."
+LEAST_STATE = f'Its least content is {{"format": "{HAND_WRITTEN}"}}.'
 
 
 def verify(store: Store, *, deep: bool = False, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
@@ -51,7 +39,7 @@ def verify(store: Store, *, deep: bool = False, progress: Callable[[int, int], N
         if progress is not None:
             progress(done, len(numbers))
         findings += _version(store, number, deep, pictures, adapters)
-    findings += _shared(store, deep, pictures, adapters)
+    findings += [*_shared(store, deep, pictures, adapters), *check_exports(store.root, deep=deep)]
     if progress is not None:
         progress(len(numbers), len(numbers))
     first: dict[str, Finding] = {}
@@ -62,9 +50,14 @@ def verify(store: Store, *, deep: bool = False, progress: Callable[[int, int], N
 
 def _top(store: Store, deep: bool) -> Iterator[Finding]:
     """The store's own files, strangers under versions/, leftovers in tmp/."""
-    yield from _file(store, store.root / BASE_FILE, store.facts.base.sha256, store.facts.base.bytes, deep, RESTORE)
-    yield from _attempt(SETTINGS_FILE, store.settings, "Correct it; an empty file means every default.")
-    yield from _attempt(STATE_FILE, store.state, 'Its least content is {"format": "edgecl.state/1"}.')
+    yield from check_file(store.root, store.root / BASE_FILE, store.facts.base.sha256, store.facts.base.bytes, deep, RESTORE)
+    if deep:
+        yield from check_spelling(store.root, store.root / FACTS_FILE, RESTORE)
+    yield from attempt(SETTINGS_FILE, store.settings, "Correct it; an empty file means every default.")
+    yield from attempt(STATE_FILE, store.state, LEAST_STATE)
+    if deep and not _is_hand_written(store):
+        yield from check_spelling(store.root, store.root / STATE_FILE, LEAST_STATE)
+    yield from attempt(CHECKPOINT_FILE, lambda: read_checkpoint(store.root), CHECKPOINT_REMEDY, damage=False)
     for name in FOLDERS:
         if not (store.root / name).is_dir():
             yield Finding(path=name, problem="the folder is missing", remedy=f"If it is not in a copy of the store: mkdir {name}")
@@ -83,11 +76,12 @@ def _top(store: Store, deep: bool) -> Iterator[Finding]:
         )
 
 
-def _attempt(path: str, read: Callable[[], object], remedy: str) -> Iterator[Finding]:
+def _is_hand_written(store: Store) -> bool:
+    """Whether a person put the least content there, in whatever spelling."""
     try:
-        read()
-    except EdgeclError as error:
-        yield Finding(path=path, problem=str(error), remedy=remedy)
+        return parse_json(read_bytes(store.root / STATE_FILE, limit=JSON_LIMIT), STATE_FILE).get("format") == HAND_WRITTEN
+    except EdgeclError:
+        return False
 
 
 def _pointers(store: Store) -> Iterator[Finding]:
@@ -121,8 +115,11 @@ def _version(store: Store, number: int, deep: bool, pictures: set[str], adapters
     for entry in sorted(folder.iterdir()):
         if entry.name not in {*manifest.files, MANIFEST_FILE, RUN_FILE}:
             yield Finding(path=f"{where}/{entry.name}", problem="is not part of the version", remedy="Delete it.", damage=False)
-    yield from _attempt(f"{where}/{RUN_FILE}", lambda: store.run_info(number), "Delete it: nothing depends on it.")
-    yield from _attempt(f"{where}/head.safetensors", lambda: store.head(number), another)
+    yield from attempt(f"{where}/{RUN_FILE}", lambda: store.run_info(number), UNNEEDED)
+    if deep:
+        yield from check_spelling(store.root, folder / MANIFEST_FILE, another)
+        yield from check_spelling(store.root, folder / RUN_FILE, UNNEEDED)
+    yield from attempt(f"{where}/head.safetensors", lambda: store.head(number), another)
     adapters |= {step.adapter for step in manifest.recipe.steps}
     try:
         pictures |= {kept.hash for kept in store.memory(number)}
@@ -138,7 +135,7 @@ def _listed(store: Store, manifest: Manifest, folder: Path, deep: bool) -> Itera
             remedy = f"Delete it; it is built again by: edgecl promote {manifest.number}"
             if not (folder / name).exists():
                 continue  # dropped by gc; _pointers knows who needs it
-        yield from _file(store, folder / name, entry.sha256, entry.bytes, deep, remedy)
+        yield from check_file(store.root, folder / name, entry.sha256, entry.bytes, deep, remedy)
     shapes = deployment_shapes(store.facts.architecture, manifest.capacity)
     end = max(offset + length for offset, length in tensor_offsets(shapes, "float32").values())
     listed = manifest.files.get(WEIGHTS_FILE)
@@ -154,37 +151,23 @@ def _shared(store: Store, deep: bool, pictures: set[str], adapters: set[str]) ->
         if not is_hash(hash) or not adapter_folder(store.root, hash).is_dir():
             yield Finding(path=f"adapters/{hash}", problem="is missing", remedy=remedy)
         elif deep:
-            yield from _attempt(f"adapters/{hash}", lambda hash=hash: load_adapter(store.root, hash), remedy)  # type: ignore[misc]
+            yield from attempt(f"adapters/{hash}", lambda hash=hash: load_adapter(store.root, hash), remedy)  # type: ignore[misc]
     for hash in sorted(pictures):
         if not is_hash(hash):
             yield Finding(path=f"memory/{hash}.jpg", problem="is not named by a sha256", remedy=RESTORE)
         else:
-            yield from _file(store, picture_path(store.root, hash), hash, None, deep, remedy)
+            yield from check_file(store.root, picture_path(store.root, hash), hash, None, deep, remedy)
+    if deep:
+        yield from _unnamed(store, pictures, adapters)
 
 
-def _file(store: Store, path: Path, sha256: str, bytes: int | None, deep: bool, remedy: str) -> Iterator[Finding]:
-    where = str(path.relative_to(store.root))
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        yield Finding(path=where, problem="is missing", remedy=remedy)
-        return
-    except OSError as error:
-        yield Finding(path=where, problem=f"cannot be looked at ({error.strerror})", remedy=remedy)
-        return
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-        yield Finding(path=where, problem="is a link or no file; ONNX Runtime refuses such files", remedy=remedy)
-    elif bytes is not None and found.st_size != bytes:
-        yield Finding(path=where, problem=f"has {found.st_size} bytes, expected {bytes}", remedy=remedy)
-    elif deep:
-        yield from _content(path, where, sha256, remedy)
-
-
-def _content(path: Path, where: str, sha256: str, remedy: str) -> Iterator[Finding]:
-    try:
-        found = file_sha256(path)
-    except EdgeclError as error:
-        yield Finding(path=where, problem=str(error), remedy=remedy)
-        return
-    if found != sha256:
-        yield Finding(path=where, problem=f"was changed: its sha256 begins with {found[:12]}, expected {sha256[:12]}", remedy=remedy)
+def _unnamed(store: Store, pictures: set[str], adapters: set[str]) -> Iterator[Finding]:
+    """Left by a learn that did not finish; the next one may use them, and gc removes them."""
+    remedy = "No version uses it. Remove it with: edgecl gc"
+    for path in sorted((store.root / "adapters").glob("*")):
+        if is_hash(path.name) and path.name not in adapters:
+            found = attempt(f"adapters/{path.name}", lambda path=path: load_adapter(store.root, path.name), remedy, damage=False)  # type: ignore[misc]
+            yield from found
+    for path in sorted((store.root / "memory").glob("*.jpg")):
+        if is_hash(path.stem) and path.stem not in pictures:
+            yield from (replace(finding, damage=False) for finding in check_file(store.root, path, path.stem, None, True, remedy))

@@ -25,13 +25,13 @@ from edgecl.manifest import (
     memory_to_json,
     pretty_json,
 )
+from edgecl.store.formats import sealed
 
 Array = NDArray[Any]
 MANIFEST_FILE, RUN_FILE = "manifest.json", "run.json"
 GRAPH_FILE, WEIGHTS_FILE, HEAD_FILE = "model.onnx", "weights.safetensors", "head.safetensors"
 LABELS_FILE, MEMORY_FILE, CANARY_FILE = "labels.txt", "memory.json", "canary.safetensors"
 STATISTICS_FILE = "statistics.safetensors"
-RUN_FORMAT = "edgecl.run/1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,4 +145,4 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 def run_bytes(run: Mapping[str, Any], created: str) -> bytes:
     """`run.json`; `created` is the wall time, which nothing is ordered by."""
-    return pretty_json({"format": RUN_FORMAT, "created": created, **{key: value for key, value in run.items() if key != "format"}})
+    return pretty_json(sealed("run", {"created": created, **run}))

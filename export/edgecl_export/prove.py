@@ -23,6 +23,7 @@ from edgecl.runtime.base import Predictor
 from edgecl.runtime.selftest import CANARY_FILE, read_canary
 from edgecl.store import Store
 from edgecl.store.names import version_folder
+from edgecl.store.space import require_space
 from edgecl_export.deepstream import nvinfer_files, nvinfer_graph, prove_probabilities
 from edgecl_export.graph import Precision
 from edgecl_export.parity import Parity, check, compare
@@ -105,6 +106,7 @@ def prove_and_export(
     name = "onnx" if form == "app" else form
     place = out or store.root / "exports" / version_folder(number) / f"{name}-opset{opset}-{precision}"
     with store.use(number):  # held against gc, which would take pictures and exports away
+        require_space(place, store.version_bytes(store.manifest(number).capacity), "exporting")
         manifest, head = store.manifest(number), store.head(number)
         state = store.merged_state(manifest.recipe)
         hops: list[Hop] = []

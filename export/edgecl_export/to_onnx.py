@@ -6,9 +6,8 @@ import json
 import os
 import shlex
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +21,8 @@ from edgecl.errors import BadInput, NoSpace, ParityFailed, UsageError
 from edgecl.layout import safetensors_bytes, to_deployment
 from edgecl.manifest import FileEntry, Manifest, labels_text, pretty_json
 from edgecl.store.atomic import sync_folder, write_file
+from edgecl.store.beside import folder_beside, sync_above
+from edgecl.store.formats import sealed
 from edgecl_export.graph import Precision, build_graph, graph_key
 
 Array = NDArray[Any]
@@ -31,7 +32,6 @@ Prove = Callable[[Path], Sequence[Mapping[str, Any]]]
 Form = Literal["app", "deepstream"]
 """Who asks the graph: edgecl's own app with uint8 pictures, or nvinfer with float planes."""
 
-EXPORT_FORMAT = "edgecl.export/1"
 GRAPH_FILE, WEIGHTS_FILE, LABELS_FILE, EXPORT_FILE = "model.onnx", "weights.safetensors", "labels.txt", "export.json"
 ENGINE_FILE = "model.plan"  # what the trtexec line writes
 NVINFER_FILE, NVINFER_LABELS_FILE = "nvinfer.txt", "nvinfer-labels.txt"  # of a DeepStream export
@@ -81,11 +81,11 @@ def export_onnx(
         **(extra or {}),
     }
     entries = {name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in files.items()}
-    with _beside(target) as fresh:
+    with _beside(target, out) as fresh:
         with _place_errors(out):
             for name, data in files.items():
                 write_file(fresh / name, data)
-        description = pretty_json(_description(manifest, architecture, opset, precision, entries, prove(fresh), form))
+        description = pretty_json(sealed("export", _description(manifest, architecture, opset, precision, entries, prove(fresh), form)))
         with _place_errors(out):
             write_file(fresh / EXPORT_FILE, description)
             sync_folder(fresh)
@@ -143,9 +143,8 @@ def _description(
     hops: Sequence[Mapping[str, Any]],
     form: Form,
 ) -> dict[str, Any]:
-    """`edgecl.export/1`"""
+    """What export.json says, without its format and seal."""
     return {
-        "format": EXPORT_FORMAT,
         "edgecl": __version__,
         "version": manifest.number,
         "deterministic": manifest.deterministic,
@@ -189,23 +188,6 @@ def _is_export(path: Path) -> bool:
     return isinstance(fields, dict) and str(fields.get("format")).startswith("edgecl.export/")
 
 
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A new folder next to `target`, on the same file system; gone after the body, with the parents made for it, unless it was moved."""
-    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}")
-    made = [parent for parent in target.parents if not parent.exists()]
-    try:
-        with _place_errors(target):
-            fresh.mkdir(parents=True)
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        for parent in made:
-            # Not empty: the export lies in it.
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
-
-
 def _move(fresh: Path, target: Path) -> None:
     """Rename `fresh` to `target`. An earlier export steps aside first and comes back if that fails."""
     earlier = fresh.with_name(f"{fresh.name}.earlier") if target.exists() else None
@@ -217,9 +199,18 @@ def _move(fresh: Path, target: Path) -> None:
         if earlier is not None:
             os.rename(earlier, target)
         raise
-    sync_folder(target.parent)
+    sync_above(target)
     if earlier is not None:
         shutil.rmtree(earlier, ignore_errors=True)
+
+
+@contextmanager
+def _beside(target: Path, out: Path) -> Iterator[Path]:
+    """`folder_beside`, whose own errors are about `out`; those of the body pass."""
+    with ExitStack() as stack:
+        with _place_errors(out):
+            fresh = stack.enter_context(folder_beside(target))
+        yield fresh
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from edgecl.errors import EngineUnusable
 from edgecl.layout import deployment_shapes, refittable_names, safetensors_bytes
 from edgecl.runtime.engines import Kind
 from edgecl.runtime.session import INPUT, make_logger
-from edgecl.store.atomic import replace_file
+from edgecl.store.atomic import replace_all
 from edgecl_export.graph import Precision, build_graph
 from edgecl_export.to_onnx import GRAPH_FILE, WEIGHTS_FILE, in_precision
 
@@ -201,4 +201,4 @@ def _read_cache(config: Any, path: Path, notes: list[str]) -> None:
 def _write_cache(config: Any, path: Path) -> None:
     cache = config.get_timing_cache()
     if cache is not None:
-        replace_file(path, bytes(cache.serialize()), tmp=path.parent / "tmp")
+        replace_all({path: bytes(cache.serialize())}, tmp=path.parent / "tmp")

@@ -16,7 +16,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, which is also the working directory; no EDGECL_* variable is set."""
-    names = "STORE SEED EPOCHS THREADS DEVICE BATCH MAX_DROP PROFILE RUNTIME"
+    names = "STORE SEED EPOCHS THREADS DEVICE BATCH MAX_DROP MAX_MINUTES BUDGET_MS PROFILE RUNTIME"
     for name in names.split():
         monkeypatch.delenv(f"EDGECL_{name}", raising=False)
     folder = copied(made, tmp_path / "place")

@@ -27,7 +27,8 @@ from edgecl.preprocess import UnreadablePicture, capture_time, decode, geometry_
 from edgecl.runtime.selftest import _parsed, write_canary
 from edgecl.settings import AdapterShape
 from edgecl.store.content import parse_head
-from edgecl.store.facts import STORE_FORMAT, Facts, facts_from_json
+from edgecl.store.facts import Facts, facts_from_json
+from edgecl.store.formats import migrated
 from edgecl.store.reading import parse_json
 from edgecl.store.versions import head_bytes
 from edgecl.tensors import parsed_tensors
@@ -137,8 +138,8 @@ def manifest_seeds() -> list[bytes]:
 def read_manifest(data: bytes) -> object:
     """By the format that it names, as the store does; what is accepted must be usable and come out again as it went in."""
     fields = parse_json(data, "file.json")
-    if fields.get("format") == STORE_FORMAT:
-        return facts_from_json(fields).to_json()
+    if str(fields.get("format")).startswith("edgecl.store/"):
+        return facts_from_json(migrated("store", fields, "file.json")).to_json()
     if str(fields.get("format")).startswith("edgecl.memory/"):
         return memory_to_json(memory_from_json(fields))
     manifest = manifest_from_json(fields)
@@ -164,6 +165,9 @@ def bend_manifest(data: bytes, rng: random.Random, raw: Bend) -> bytes:
 def _sealed(value: dict[str, Any]) -> dict[str, Any]:
     import hashlib
 
+    if "sha256" in value:
+        rest = {name: inner for name, inner in value.items() if name != "sha256"}
+        return {**rest, "sha256": hashlib.sha256(dumped(rest)).hexdigest()}
     if "deterministic" not in value:
         return value
     rest = {name: inner for name, inner in value.items() if name != "deterministic"}

@@ -1,4 +1,4 @@
-"""Makes the golden store of format 1, which is committed and must be readable for ever.
+"""Makes the golden store of the format that is written now, which is committed and must be readable for ever.
 
     PYTHONPATH=.:export python tests/store/make_golden.py FOLDER
 
@@ -25,6 +25,7 @@ from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.selftest import write_canary
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
 from edgecl.store import Draft, Store
+from edgecl.store.formats import newest
 from edgecl.store.gc import gc
 from edgecl.store.history import log as history_log
 from edgecl.store.history import log_json, promote, rename
@@ -87,9 +88,10 @@ def learned(store: Store, names: list[str]) -> int:
 
 
 def make(folder: Path) -> None:
-    """Write `folder/store-1` and `folder/expected-1.json`."""
+    """Write `folder/store-<n>` and `folder/expected-<n>.json`, n being the number of the store's format."""
+    number = newest("store").rpartition("/")[2]
     store = Store.create(
-        folder / "store-1",
+        folder / f"store-{number}",
         architecture=ARCHITECTURE,
         base=random_state(3, ARCHITECTURE),
         source="golden.safetensors",
@@ -111,9 +113,9 @@ def make(folder: Path) -> None:
         lock.unlink()
     expected = {
         "log": log_json(history_log(store)),
-        "deterministic": {str(number): store.manifest(number).deterministic for number in store.numbers()},
+        "deterministic": {str(version): store.manifest(version).deterministic for version in store.numbers()},
     }
-    (folder / "expected-1.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / f"expected-{number}.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

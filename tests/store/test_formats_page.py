@@ -14,7 +14,7 @@ from edgecl.store.settings import settings_text
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
-GOLDEN = ROOT / "tests" / "store" / "golden" / "store-1"
+GOLDEN = ROOT / "tests" / "store" / "golden" / "store-2"
 FREE = {"files", "coefficients", "parameters", "seeds", "checks", "failed", "run"}  # whose keys are data, or others'
 
 

@@ -1,4 +1,4 @@
-"""A store of format 1, made once and committed: every later edgecl must read, serve, rebuild and continue it."""
+"""One store of each format, made once and committed: every later edgecl must read, serve, rebuild and continue it."""
 
 import json
 import shutil
@@ -12,6 +12,7 @@ from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.selftest import self_test
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
 from edgecl.store import Settings, Store
+from edgecl.store.formats import FORMATS, newest
 from edgecl.store.history import log, log_json, promote, rollback
 from edgecl.store.verify import verify
 from tests.store.builders import snapshot
@@ -19,17 +20,31 @@ from tests.store.builders import snapshot
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@pytest.fixture(params=["1", "2"])
+def number(request: pytest.FixtureRequest) -> str:
+    """The format's."""
+    return str(request.param)
+
+
 @pytest.fixture
-def golden(tmp_path: Path) -> Store:
-    """A copy of the golden store."""
-    shutil.copytree(GOLDEN / "store-1", tmp_path / "model", symlinks=True)
+def golden(number: str, tmp_path: Path) -> Store:
+    """A copy of the golden store of that format."""
+    shutil.copytree(GOLDEN / f"store-{number}", tmp_path / "model", symlinks=True)
     return Store.open(tmp_path / "model")
 
 
-def expected() -> dict[str, object]:
-    """What the golden store said when it was made."""
-    fields: dict[str, object] = json.loads((GOLDEN / "expected-1.json").read_text(encoding="utf-8"))
+@pytest.fixture
+def expected(number: str) -> dict[str, object]:
+    """What that store said when it was made."""
+    fields: dict[str, object] = json.loads((GOLDEN / f"expected-{number}.json").read_text(encoding="utf-8"))
     return fields
+
+
+def test_there_is_one_of_every_format(number: str) -> None:
+    """A format that is written has its golden store, and the store is of it."""
+    facts = json.loads((GOLDEN / f"store-{number}" / "edgecl.json").read_text(encoding="utf-8"))
+    assert facts["format"] == f"edgecl.store/{number}"
+    assert f"store-{len(FORMATS['store'])}" in {path.name for path in GOLDEN.iterdir()}
 
 
 def test_it_opens_and_is_whole(golden: Store) -> None:
@@ -40,15 +55,15 @@ def test_it_opens_and_is_whole(golden: Store) -> None:
     assert golden.facts.adapter == AdapterShape(rank=2, alpha=4.0, first_block=1)
     assert golden.settings() == Settings(memory=MemorySettings(per_class=2, budget_mib=1.0), gate=GateSettings(max_drop=0.05))
     assert (golden.numbers(), golden.current, golden.good) == ([0, 1, 2, 3], 2, 1)
-    assert golden.state() == {"format": "edgecl.state/1", "next_version": 4, "promoted": [0, 1, 2], "failed": {"3": "made up"}}
+    assert golden.state() == {"format": newest("state"), "next_version": 4, "promoted": [0, 1, 2], "failed": {"3": "made up"}}
     assert verify(golden, deep=True) == []
     assert snapshot(golden.root) == before
 
 
-def test_its_history_reads_as_it_was_written(golden: Store) -> None:
+def test_its_history_reads_as_it_was_written(golden: Store, expected: dict[str, object]) -> None:
     """The log and the deterministic hashes are those of the day it was made."""
-    assert json.loads(json.dumps(log_json(log(golden)))) == expected()["log"]
-    assert {str(number): golden.manifest(number).deterministic for number in golden.numbers()} == expected()["deterministic"]
+    assert json.loads(json.dumps(log_json(log(golden)))) == expected["log"]
+    assert {str(number): golden.manifest(number).deterministic for number in golden.numbers()} == expected["deterministic"]
     for number in golden.numbers():
         written = json.loads((golden.folder(number) / "manifest.json").read_text(encoding="utf-8"))
         assert json.loads(json.dumps(manifest_to_json(golden.manifest(number)))) == written

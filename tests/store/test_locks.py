@@ -147,7 +147,7 @@ def test_garbage_in_a_lock_file_is_no_error(tmp_path: Path) -> None:
     """The holder's name is a courtesy."""
     path = tmp_path / "learn.lock"
     path.write_text("{")
-    assert holder(path) == "another process that has just begun"
+    assert holder(path) == "another process, which does not say its name"
     with exclusive(path, wait_s=0):
         assert holder(path).startswith(f"process {os.getpid()} (")
     assert path.read_bytes() == b""

@@ -49,6 +49,8 @@ def test_what_is_left_out_has_its_default(store: Store) -> None:
         ("[gate]\nmax_drop = 3", r"\[gate\] max_drop = 3, expected a number from 0 to 1 \(0.03 is 3 points\)"),
         ("[gate]\nsignificance = inf", r"\[gate\] significance = inf, expected a number from 0 to 1"),
         ("[gates]\nmax_drop = 0.1", r"\[gates\] is unknown, expected \[memory\], .* or \[cameras.NAME\]"),
+        ("[guard]\nhot_c = 70", r"\[guard\] cool_c = 75 is above hot_c = 70, so learning would wait for ever. Lower cool_c."),
+        ("[guard]\nreserve_mib = 1.5", r"\[guard\] reserve_mib = 1.5, expected a whole number of MiB"),
         ("[learn]\ndevice = 'gpu'", r"\[learn\] device = 'gpu', expected one of auto, cpu, cuda"),
         ("[learn]\nbatch = 0", r"\[learn\] batch = 0, expected a whole number from 1 to 4096"),
         ("[learn]\nthreads = 'all'", r"\[learn\] threads = 'all', expected a whole number from 0 to 1024"),

@@ -326,8 +326,8 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     """A format of the future says that edgecl must be upgraded."""
     store = create(tmp_path / "model")
     path = store.root / "edgecl.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": "edgecl.store/2"}))
-    with pytest.raises(StoreDamaged, match=r"'edgecl.store/2', but this edgecl reads up to 1. Upgrade edgecl"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": "edgecl.store/3"}))
+    with pytest.raises(StoreDamaged, match=r"'edgecl.store/3', but this edgecl reads up to 2. Upgrade edgecl"):
         Store.open(store.root)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from edgecl.store import Store
+from edgecl.store.finding import findings_json
 from edgecl.store.gc import gc
-from edgecl.store.verify import findings_json, verify
+from edgecl.store.verify import verify
 from tests.store.builders import learn, snapshot
 
 

@@ -122,6 +122,19 @@ ROWS = (
         8,
         "csi://0 | built with GStreamer | apt install python3-opencv",
     ),
+    Bad("half of a TLS pair", "run --source test:// --page --tls-cert c.pem", 2, "a certificate and its key | both | --tls-key FILE"),
+    Bad(
+        "TLS files that are none",
+        "run --source test:// --page --tls-cert c.pem --tls-key c.pem",
+        4,
+        "c.pem | no TLS certificate and its key | Expected two PEM files",
+        file("c.pem", "x"),
+    ),
+    Bad("a page's option without a page", "run --source more --page-private", 2, "--page-private | about the page | add --page"),
+    Bad(
+        "an address of another machine", "run --source test:// --page --host 203.0.113.1", 2, "203.0.113.1 | cannot listen | --host ADDRESS"
+    ),
+    Bad("a port too high", "run --source test:// --page --port 70000", 2, "70000 | cannot listen | --port N"),
     Bad("no ONNX Runtime", "run --source more", 8, "'onnxruntime' | is not installed | pip install 'edgecl[run]'", hidden("onnxruntime")),
     Bad("no onnx package", "grow --capacity 16", 8, "'onnx' | is not installed | pip install 'edgecl[learn]'", hidden("onnx")),
     Bad(

@@ -13,8 +13,8 @@ ROWS = (
         "a store of a newer edgecl",
         "log",
         6,
-        "'edgecl.store/2' | reads up to 1 | pip install -U edgecl",
-        replaced("model/edgecl.json", "edgecl.store/1", "edgecl.store/2"),
+        "'edgecl.store/3' | reads up to 2 | pip install -U edgecl",
+        replaced("model/edgecl.json", "edgecl.store/2", "edgecl.store/3"),
     ),
     Bad(
         "settings that are not TOML", "status", 4, "settings.toml | is not TOML | Correct the file", file("model/settings.toml", "[memory")
@@ -54,7 +54,7 @@ ROWS = (
         "a manifest of a newer edgecl",
         "show",
         6,
-        "'edgecl.version/2' | 'edgecl.version/1' | A newer edgecl may have written it",
+        "'edgecl.version/2' | reads up to 1 | pip install -U edgecl",
         replaced("model/versions/000001/manifest.json", "edgecl.version/1", "edgecl.version/2"),
     ),
     Bad(

@@ -1,0 +1,104 @@
+"""Is this the learn that was interrupted? What its result depends on as one hash, and from where it goes on.
+
+A learn that is killed at any moment and started again with the same command ends in the same version, with the same number: the
+checkpoint names the version it starts from and the number that it was to get, and a version that was written but did not yet serve is
+known by the hash in its run.json.
+"""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from edgecl import __version__
+from edgecl.errors import StoreDamaged
+from edgecl.guard import Guard
+from edgecl.lesson import Lesson
+from edgecl.manifest import Manifest, canonical_json
+from edgecl.settings import LearnSettings
+from edgecl.store import Store
+from edgecl.store.checkpoints import Checkpoint, read_checkpoint, remove_checkpoint
+
+
+@dataclass(frozen=True)
+class Start:
+    """From where a learn starts."""
+
+    parent: int
+    number: int  # that its version gets
+    checkpoint: Checkpoint | None = None  # of an interrupted learn from there
+
+
+def start(store: Store, guard: Guard) -> Start:
+    """From the interrupted learn's place where that is still possible, else from the current version; the caller holds the learning lock.
+
+    A checkpoint that cannot be read is removed, and the guard says so.
+    """
+    try:
+        checkpoint = read_checkpoint(store.root)
+    except StoreDamaged as error:
+        guard.record(f"an interrupted learn cannot be continued, so this one begins from the start ({error})")
+        remove_checkpoint(store.root)
+        checkpoint = None
+    if checkpoint is None:
+        return fresh(store)
+    if not _is_possible(store, checkpoint):
+        guard.record(
+            f"the learn that was interrupted started from version {checkpoint.parent}; this one begins from the start, from {store.current}"
+        )
+        return fresh(store)
+    return Start(checkpoint.parent, checkpoint.number, checkpoint)
+
+
+def fresh(store: Store) -> Start:
+    """From the current version."""
+    assert store.current is not None, "init has promoted version 0"
+    return Start(store.current, store.next_number())
+
+
+def _is_possible(store: Store, checkpoint: Checkpoint) -> bool:
+    """Whether the version that it was to write is still to come, or was the last thing that happened."""
+    numbers = store.numbers()
+    if checkpoint.parent not in numbers or store.current not in (checkpoint.parent, checkpoint.number):
+        return False
+    return checkpoint.number in numbers or checkpoint.number == store.next_number()
+
+
+def lesson_hash(store: Store, parent: Manifest, lesson: Lesson, settings: LearnSettings, max_drop: float, torch: Mapping[str, Any]) -> str:
+    """Of everything that the version's content depends on: another picture, setting, parent or library gives another hash.
+
+    `torch` says what of torch the numbers depend on: its version, threads, device.
+    """
+    pictures = {
+        group: [(sample.class_id, sample.picture.sha256 if sample.picture else "") for sample in getattr(lesson, group)]
+        for group in ("new", "validation")
+    }
+    stored = store.settings()
+    content = {
+        "parent": parent.deterministic,
+        "task": lesson.task,
+        "pictures": pictures,
+        "base": store.facts.base.sha256,
+        "adapter": asdict(store.facts.adapter),
+        "settings": asdict(settings),
+        "memory": asdict(stored.memory),
+        "gate": asdict(replace(stored.gate, max_drop=max_drop)),
+        "made by": {"edgecl": __version__, "numpy": np.__version__, "machine": platform.machine(), **torch},
+    }
+    return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def finished(store: Store, checkpoint: Checkpoint | None) -> Manifest | None:
+    """The version that the interrupted learn had written before it was stopped, None where it had not come so far."""
+    if checkpoint is None or checkpoint.number not in store.numbers():
+        return None
+    return store.manifest(checkpoint.number) if store.run_info(checkpoint.number).get("lesson") == checkpoint.lesson else None
+
+
+def is_same(store: Store, checkpoint: Checkpoint, lesson: str) -> bool:
+    """Whether the checkpoint is of this lesson, and its number was not given to anything else."""
+    taken = checkpoint.number in store.numbers() and finished(store, checkpoint) is None
+    return checkpoint.lesson == lesson and not taken

@@ -1,0 +1,76 @@
+"""What the page stands on: the store, the running app, and everything that lives as long as the page does."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgecl.errors import UsageError
+from edgecl.preprocess import geometry_of
+from edgecl.runtime.live import LiveView
+from edgecl.store import Store
+from edgecl.store.inbox import Inbox
+from edgecl.web.access import Sessions, own_names
+from edgecl.web.alarms import LOOK_EVERY_S, Watch
+from edgecl.web.frames import Frames
+from edgecl.web.learning import Learning, missing_for_learning
+from edgecl.web.limits import Limits, Turnstile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One page's parts. Made by `site_of`; `close` ends what runs in it."""
+
+    store: Store
+    view: LiveView
+    inbox: Inbox
+    learning: Learning
+    frames: Frames
+    watch: Watch
+    sessions: Sessions
+    turnstile: Turnstile
+    limits: Limits
+    names: frozenset[str]  # under which this machine may be asked
+    private: bool  # looking needs the token, too
+    no_teach: str  # why nothing can be taught here, or empty
+
+    def camera(self, number: int) -> str:
+        """The name of a camera by its place.
+
+        Raises:
+            UsageError: there are fewer.
+        """
+        names = self.view.cameras()
+        if number >= len(names):
+            raise UsageError(f"there is no camera {number}; this app has {len(names)}, counted from 0.")
+        return names[number]
+
+    def close(self) -> None:
+        """End the watch and a learn that goes on."""
+        self.watch.stop()
+        self.learning.close()
+
+
+def site_of(
+    store: Store,
+    view: LiveView,
+    *,
+    names: Iterable[str] = (),
+    private: bool = False,
+    limits: Limits | None = None,
+    watch_every_s: float = LOOK_EVERY_S,
+) -> Site:
+    """The parts for a store and a running app."""
+    limits, inbox = limits or Limits(), Inbox(store.root)
+    return Site(
+        store=store,
+        view=view,
+        inbox=inbox,
+        learning=Learning(store, inbox, latency_ms=lambda: view.status().latency_p50_ms),
+        frames=Frames(geometry_of(store.facts.architecture).keep_short),
+        watch=Watch(view, every_s=watch_every_s),
+        sessions=Sessions(),
+        turnstile=Turnstile(limits.rates),
+        limits=limits,
+        names=own_names(names),
+        private=private,
+        no_teach=missing_for_learning(),
+    )
