@@ -29,6 +29,7 @@ FIELDS = [
     "split",
     "order",
     "after",
+    "every",
     "pictures",
     "accuracy",
     "temperature",
