@@ -106,7 +106,8 @@ def test_darkness_and_blur_raise_an_alarm_when_they_last(change: object, words: 
             watch.look()
         return watch.alarms("bench")
 
-    assert shown(PERSISTENT, 0) == []
+    assert shown(PERSISTENT - 1, 0, change) == []
+    assert shown(PERSISTENT, 50) == []
     assert shown(PERSISTENT - 1, 100, change) == []
     assert shown(1, 200, change) == [words]
     assert shown(1, 300) == []

@@ -48,11 +48,15 @@ def test_what_shows_nothing_is_left_out_with_its_reason(client: Client, view: Fa
 
 
 def test_a_correction_is_kept_as_it_is(client: Client, view: FakeLiveView) -> None:
-    """A frame that was answered wrongly is kept for the class that was tapped, also a dark one."""
+    """A frame that was answered wrongly is kept for the class that was tapped, also a dark one, and one much like it."""
     view.show("bench", type(frame(2))(frame(2).rgb // 16, 0, frame(2).wall_time, "bench", 2), prediction(2))
     client.get("/api/cameras/0/frame")
     found = client.post("/api/inbox/green/frames", {"camera": 0, "index": 2, "correction": True}).json()
     assert (found["kept"], found["class"]) == (True, "green")
+    view.show("bench", type(frame(3))(frame(2).rgb // 16 + 1, 0, frame(3).wall_time, "bench", 3), prediction(3))
+    client.get("/api/cameras/0/frame")
+    again = client.post("/api/inbox/green/frames", {"camera": 0, "index": 3, "correction": True}).json()
+    assert (again["kept"], again["pictures"]) == (True, 2)
 
 
 def test_a_known_class_keeps_its_spelling(client: Client, view: FakeLiveView) -> None:
