@@ -1,0 +1,55 @@
+"""Statistics on their way to the merged backbone, and what the head is fitted on."""
+
+import numpy as np
+import pytest
+
+from edgecl.bundle.matching import match
+from edgecl.bundle.refit import Views, carried_over, refit
+from edgecl.gaussians import Gaussians
+from edgecl.head import empty_head
+from edgecl.manifest import KeptPicture
+from edgecl.sight import Sight
+from tests.bundle.builders import bundle_bytes, read
+from tests.bundle.test_matching import TASKS, TEA, entry, store_with
+
+BUNDLE = read(bundle_bytes())
+MATCHED = match(BUNDLE.contents, store_with(TEA, entry("id-x", 1, "x"), next_row=2), TASKS)
+RANDOM = np.random.default_rng(0)
+AFTER = RANDOM.normal(size=(4, 32)).astype(np.float32)
+
+
+def sight_of(*class_ids: str) -> Sight:
+    """A replay picture of each."""
+    rows = {entry.id: entry.row for entry in MATCHED.classes}
+    kept = tuple(
+        KeptPicture(hash=f"{i:064x}", class_id=id, role="replay", task="t", source="s", phash="0" * 16, bytes=1)
+        for i, id in enumerate(class_ids)
+    )
+    inputs, fit = np.zeros((len(kept), 32, 32, 3), np.uint8), np.arange(len(kept))
+    return Sight(inputs, kept, np.array([rows[id] for id in class_ids]), fit, np.arange(0))
+
+
+def test_each_follows_from_its_own_backbone() -> None:
+    """The bundle's from the packed version's, those that were here from the current version's."""
+    sight = sight_of("id-tea", "id-tea", "id-tea", "id-tea")
+    known = Gaussians({"id-x": np.zeros(32, np.float32), "id-gone": np.zeros(32, np.float32)}, np.eye(32, dtype=np.float32))
+    found = carried_over(BUNDLE, MATCHED, known, sight, Views(before=AFTER - 2, packed=AFTER - 1, after=AFTER))
+    assert found is not None
+    there = BUNDLE.model.gaussians(BUNDLE.contents.classes).means
+    assert set(found.means) == {"id-cola", "id-fanta", "id-x"}
+    np.testing.assert_allclose(found.means["id-cola"], there["id-cola"] + 1, atol=1e-4)
+    np.testing.assert_allclose(found.means["id-x"], 2.0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("taught", "drawn"), [(["id-x"], True), ([], False)])
+def test_statistics_count_beside_pictures_only_for_what_the_bundle_taught(taught: list[str], drawn: bool) -> None:
+    """A class that both sides showed lies between what they showed; of another one the pictures alone speak."""
+    sight = sight_of("id-tea", "id-x")
+    after = np.zeros((2, 32), np.float32)
+    after[0, 0], after[1, 1] = 3, 3
+    far = np.zeros(32, np.float32)
+    far[2] = 3
+    statistics = Gaussians({"id-x": far}, np.eye(32, dtype=np.float32) * 0.01)
+    head = refit(MATCHED, statistics, taught, sight, after, empty_head(16, 32), BUNDLE).head
+    assert (head.logits(far[None])[0, 1] > head.logits(far[None])[0, 0]) == drawn
+    assert head.logits(after)[1].argmax() == 1
