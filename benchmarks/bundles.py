@@ -1,7 +1,8 @@
 """Two boards with one parent learn two Grocery tasks and exchange bundles; the merged models against one board that learned both.
 
     python benchmarks/bundles.py --split val                    # development
-    python benchmarks/bundles.py --split test                   # the one test run; writes results/bundles.csv
+    python benchmarks/bundles.py --split test                   # the one test run; adds to results/bundles.csv
+    python benchmarks/bundles.py --split test --board one       # its first half
 
 Board "one" is the parent and task 2, board "two" the parent and task 3, "one then two" learned task 3 on top of board one, and the other way
 round. Every command is `python -m edgecl` in a process of its own. A store or bundle that is there already from a run that was stopped is
@@ -64,7 +65,7 @@ def learned_on(work: Path, name: str, start: str | None, tasks: list[list[str]],
 @functools.cache
 def pictures_of(work: Path, names: tuple[str, ...], split: str) -> list[Labelled]:
     """Every picture of some classes, as the model sees it."""
-    folder = folder_of(list(names), split, work / f"{split}-pictures")
+    folder = folder_of(list(names), split, work / f"{split}-pictures-{os.getpid()}")
     geometry = geometry_of(Store.open(work / "parent").facts.architecture)
     return [(picture.class_name, picture.input) for picture in find(folder, geometry).pictures]
 
@@ -115,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--order", type=int, default=0, choices=[0, 1, 2])
     parser.add_argument("--split", choices=["val", "test"], default="val")
+    parser.add_argument("--board", nargs="+", choices=list(BOARDS), default=list(BOARDS), help="boards that apply the other's bundle")
     parser.add_argument("--work", type=Path, default=HERE / "work")
     arguments = parser.parse_args()
     if arguments.split == "test":
@@ -125,7 +127,8 @@ def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
     machine = f"{platform.machine()}-{os.cpu_count()}cores-{os.environ.get('OMP_NUM_THREADS', 'all')}threads"
     rows = []
-    for board, other in (("one", "two"), ("two", "one")):
+    for board in arguments.board:
+        other = next(name for name in BOARDS if name != board)
         both = measured(Store.open(work / f"{board} then {other}"), pictures_of(work, tuple(itertools.chain(*tasks)), arguments.split))
         print(f"{board} then {other} on one board: {both.accuracy:.2%} of {both.n}", flush=True)
         for pictures in (False, True):

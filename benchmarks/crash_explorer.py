@@ -1,6 +1,6 @@
 """Cuts the power after every file operation of every command that changes a store, in every way that a disk allows.
 
-    PYTHONPATH=.:export python benchmarks/crash_explorer.py [--only NAME] [--part explore|removal|both]
+    PYTHONPATH=.:export python benchmarks/crash_explorer.py [--only NAME] [--part explore|removal|both] [--processes N]
 
 First every command, then every pair of a command that is killed and one that is run after it. A state is one combination of the names
 and contents that were not fsynced; each different store among them is opened, verified deeply, and compared with before and after. Then
@@ -11,16 +11,19 @@ Exit code 1 when a state is not as it should be, or a line is redundant.
 
 import argparse
 import csv
+import multiprocessing
+import multiprocessing.pool
+import os
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from tests.crash.commands import AFTERWARDS, COMMANDS, PAIRS, fresh, prepare
-from tests.crash.explore import CommandFailed, Count, Recording, faults, kills, place_in_code, record, without
+from tests.crash.explore import CommandFailed, Count, Fault, Recording, faults, kills, place_in_code, record, without
 
 RESULTS = Path(__file__).parent / "results"
+RECORDINGS: dict[str, Recording] = {}  # what the workers look at
 KILLS = 12  # of one pair, at least, spread evenly
 
 
@@ -28,6 +31,7 @@ def main() -> int:
     """Explore, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="one command; writes no results")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--part", choices=["explore", "removal", "both"], default="both")
     arguments = parser.parse_args()
     memory = Path("/dev/shm")
@@ -37,18 +41,19 @@ def main() -> int:
         names = [arguments.only] if arguments.only else list(COMMANDS)
         recordings = {name: _alone(name, template, base) for name in names}
         pairs = {} if arguments.only else _pairs(recordings, base)
+        RECORDINGS.update({**recordings, **pairs})
         failures = redundant = 0
         if arguments.part != "removal":
-            failures = _exploration(recordings, pairs, base, write=not arguments.only)
+            failures = _exploration(recordings, pairs, base, arguments.processes, write=not arguments.only)
         if arguments.part != "explore":
-            redundant = _removals({**recordings, **pairs}, base, write=not arguments.only)
+            redundant = _removals({**recordings, **pairs}, base, arguments.processes, write=not arguments.only)
     return 1 if failures or redundant else 0
 
 
-def _exploration(recordings: dict[str, Recording], pairs: dict[str, Recording], base: Path, *, write: bool) -> int:
+def _exploration(recordings: dict[str, Recording], pairs: dict[str, Recording], base: Path, processes: int, *, write: bool) -> int:
     """Every state of every recording; returns how many are not as they should be."""
-    rows, found = _explore(recordings, base)
-    more, worse = _explore(pairs, base)
+    rows, found = _explore(recordings, base, processes)
+    more, worse = _explore(pairs, base, processes)
     rows += _summed(more)
     if write:
         _write("crash_explorer.csv", ["command", "recordings", "operations", "cuts", "states", "stores", "failures"], rows)
@@ -83,16 +88,27 @@ def _pairs(recordings: dict[str, Recording], base: Path) -> dict[str, Recording]
     return found
 
 
-def _explore(recordings: dict[str, Recording], base: Path) -> tuple[list[list[object]], int]:
+def _explore(recordings: dict[str, Recording], base: Path, processes: int) -> tuple[list[list[object]], int]:
     rows: list[list[object]] = []
-    for name, recording in recordings.items():
-        begun, count = time.monotonic(), Count()
-        found = list(faults(recording, base / "scratch", count=count))
-        rows.append([name, 1, len(recording.ops) - recording.killed, count.cuts, count.states, count.stores, len(found)])
-        print(f"{name}: {count.states} states, {count.stores} stores, {len(found)} failures, {time.monotonic() - begun:.1f} s", flush=True)
-        for fault in found[:3]:
-            print(f"    after {fault.after} operations ({fault.last}): {fault.reason}", flush=True)
+    with _workers(processes) as pool:
+        for row, found in pool.imap(_explored, [(name, base) for name in recordings]):
+            rows.append(row)
+            print(f"{row[0]}: {row[4]} states, {row[5]} stores, {row[6]} failures", flush=True)
+            for fault in found[:3]:
+                print(f"    after {fault.after} operations ({fault.last}): {fault.reason}", flush=True)
     return rows, sum(int(str(row[-1])) for row in rows)
+
+
+def _explored(work: tuple[str, Path]) -> tuple[list[object], list[Fault]]:
+    name, base = work
+    recording, count = RECORDINGS[name], Count()
+    found = list(faults(recording, base / f"scratch-{os.getpid()}", count=count))
+    return [name, 1, len(recording.ops) - recording.killed, count.cuts, count.states, count.stores, len(found)], found
+
+
+def _workers(processes: int) -> multiprocessing.pool.Pool:
+    """Forked, so that they have the recordings; all they do is to write files and to look at them."""
+    return multiprocessing.get_context("fork").Pool(processes)
 
 
 def _summed(rows: list[list[object]]) -> list[list[object]]:
@@ -105,7 +121,7 @@ def _summed(rows: list[list[object]]) -> list[list[object]]:
     return [[name, *figures] for name, figures in summed.items()]
 
 
-def _removals(recordings: dict[str, Recording], base: Path, *, write: bool) -> int:
+def _removals(recordings: dict[str, Recording], base: Path, processes: int, *, write: bool) -> int:
     """Take out each line that asks for an fsync or a rename; returns how many are redundant."""
     lines: dict[tuple[str, str], list[str]] = {}
     for name, recording in recordings.items():
@@ -115,20 +131,26 @@ def _removals(recordings: dict[str, Recording], base: Path, *, write: bool) -> i
                 if name not in users:
                     users.append(name)
     rows: list[list[object]] = []
-    for (kind, line), users in sorted(lines.items()):
-        # One that fails is enough: commands alone first, then pairs, short ones before long ones.
-        for name in sorted(users, key=lambda user: ("purge" in user, "@" in user, len(recordings[user].ops), user)):
-            changed = without(recordings[name], lambda op, kind=kind, line=line: (op.kind, place_in_code(op)) == (kind, line))  # type: ignore[misc]
-            fault = next(faults(changed, base / "scratch", last_first=True), None)
-            if fault is not None:
-                break
-        rows.append([kind, line, len(users), "fails" if fault else "REDUNDANT", name if fault else "", fault.reason if fault else ""])
-        print(f"without {kind} at {line}: {f'{name}: {fault.reason}' if fault else 'nothing fails'}", flush=True)
+    with _workers(processes) as pool:
+        for row in pool.imap(_removed, [(kind, line, users, base) for (kind, line), users in sorted(lines.items())]):
+            rows.append(row)
+            print(f"without {row[0]} at {row[1]}: {f'{row[4]}: {row[5]}' if row[4] else 'nothing fails'}", flush=True)
     if write:
         _write("crash_removal.csv", ["operation", "asked for by", "recordings", "without it", "command", "what is found"], rows)
     redundant = sum(row[3] == "REDUNDANT" for row in rows)
     print(f"lines that ask for an fsync or a rename: {len(rows)}, redundant: {redundant}")
     return redundant
+
+
+def _removed(work: tuple[str, str, list[str], Path]) -> list[object]:
+    kind, line, users, base = work
+    # One that fails is enough: commands alone first, then pairs, short ones before long ones.
+    for name in sorted(users, key=lambda user: ("purge" in user, "@" in user, len(RECORDINGS[user].ops), user)):
+        changed = without(RECORDINGS[name], lambda op: (op.kind, place_in_code(op)) == (kind, line))
+        fault = next(faults(changed, base / f"scratch-{os.getpid()}", last_first=True), None)
+        if fault is not None:
+            return [kind, line, len(users), "fails", name, fault.reason]
+    return [kind, line, len(users), "REDUNDANT", "", ""]
 
 
 def _write(name: str, header: list[str], rows: list[list[object]]) -> None:

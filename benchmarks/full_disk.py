@@ -9,6 +9,7 @@ mount. Exit code 1 when a store is broken, or another exit code came.
 
 import argparse
 import csv
+import multiprocessing
 import sys
 import tempfile
 from collections import Counter
@@ -19,6 +20,7 @@ from edgecl.store.space import SPARE_BYTES
 from tests.crash.commands import prepare
 from tests.crash.full_disk import needed, run_with, unchecked
 
+BEFORE, MIDDLE = "before the work", "in the middle"  # when the full disk is met
 COMMANDS = {
     "learn": "learn --task {}/more --epochs 1 --threads 1",
     "export": "export --onnx",
@@ -32,24 +34,11 @@ def main() -> int:
     parser.add_argument("--levels", type=int, default=50)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    rows: list[list[object]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        template = prepare(base / "template")
-        for name, command in COMMANDS.items():
-            most = needed(template, command, base / "disk")
-            for checked in (True, False):
-                # The look before the work asks for something to spare, so its levels go higher.
-                highest = most if not checked else most + 2 * SPARE_BYTES
-                for level in range(arguments.levels):
-                    left = highest * level // (arguments.levels - 1)
-                    with nullcontext() if checked else unchecked():
-                        code, said, wrong = run_with(template, command, left, base / "disk")
-                    rows.append([name, "before the work" if checked else "in the middle", left, code, wrong, _clear(code, said)])
-                    if wrong or rows[-1][-1]:
-                        print(rows[-1], said, flush=True)
+    work = [(name, how, arguments.levels) for name in COMMANDS for how in (BEFORE, MIDDLE)]
+    with multiprocessing.get_context("spawn").Pool(len(work)) as pool:
+        rows = [row for found in pool.starmap(starved, work) for row in found]
     for name in COMMANDS:
-        for how in ("before the work", "in the middle"):
+        for how in (BEFORE, MIDDLE):
             found = [row for row in rows if row[:2] == [name, how]]
             codes = Counter(int(str(row[3])) for row in found)
             print(f"{name}, full {how}: {len(found)} levels up to {found[-1][2]} bytes, exit codes {dict(sorted(codes.items()))}, "
@@ -59,6 +48,24 @@ def main() -> int:
             header = ["command", "disk full", "bytes left", "exit code", "broken", "message"]
             csv.writer(file, lineterminator="\n").writerows([header, *rows])
     return int(any(row[4] or row[5] for row in rows))
+
+
+def starved(name: str, how: str, levels: int) -> list[list[object]]:
+    """One command at every level of free space, on a disk of its own."""
+    rows: list[list[object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        template = prepare(base / "template")
+        # The look before the work asks for something to spare, so its levels go higher.
+        highest = needed(template, COMMANDS[name], base / "disk") + (2 * SPARE_BYTES if how == BEFORE else 0)
+        for level in range(levels):
+            left = highest * level // (levels - 1)
+            with nullcontext() if how == BEFORE else unchecked():
+                code, said, wrong = run_with(template, COMMANDS[name], left, base / "disk")
+            rows.append([name, how, left, code, wrong, _clear(code, said)])
+            if wrong or rows[-1][-1]:
+                print(rows[-1], said, flush=True)
+    return rows
 
 
 def _clear(code: int, said: str) -> str:

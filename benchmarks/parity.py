@@ -1,11 +1,11 @@
 """Prints how far ONNX Runtime is from PyTorch on 256 Grocery photos, for every opset and precision, and for DeepStream's graph.
 
-    python benchmarks/parity.py [STORE] [--photos 256] [--csv FILE]
+    python benchmarks/parity.py [STORE] [--photos 256] [--precision fp16] [--opset 18] [--csv FILE]
 
 Without a store: the real ViT-Tiny with its own 1000 classes. With one: its current version. All figures are over used rows; a logit's
 difference is a part of the range of the reference's used logits. In fp16 a CPU computes most operators in fp32 and rounds in between,
 so what is measured there is **weight rounding**, not a GPU's arithmetic. Exit code 1 when fp16 differs by more than 5e-3 in
-probability or 1 % of the range.
+probability or 1 % of the range. Rows are added to the CSV file as they come, so that the forms may be measured one by one.
 """
 
 import argparse
@@ -59,19 +59,25 @@ def row(graph: str, precision: str, opset: int, parity: Parity, rows: Sequence[i
     }  # fmt: skip
 
 
-def measured(architecture: Architecture, state: Mapping[str, Array], head: tuple[Array, Array], rows: Sequence[int], pictures: Any) -> Any:
+def measured(
+    architecture: Architecture,
+    state: Mapping[str, Array],
+    head: tuple[Array, Array],
+    rows: Sequence[int],
+    pictures: Any,
+    forms: Sequence[tuple[Precision, int]],
+) -> Any:
     """A row per form, as each is done."""
     eager = EagerPredictor(architecture)
     eager.use(state, *head)
     reference, _ = eager.infer(pictures)
-    forms: list[tuple[Precision, int]] = [(precision, opset) for precision in ("fp32", "fp16") for opset in IR_VERSIONS]  # type: ignore[misc]
     for precision, opset in forms:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             graph = build_graph(architecture, capacity=len(head[1]), opset=opset, precision=precision)
             (folder / "model.onnx").write_bytes(graph)
             (folder / "weights.safetensors").write_bytes(deployment_weights(state, head, architecture, precision))
-            predictor = OrtPredictor()
+            predictor = OrtPredictor(threads=1)
             predictor.load(folder)
             yield row("app", precision, opset, compare(reference, predictor.infer(pictures)[0], rows), rows)
             if opset == 18:
@@ -80,11 +86,23 @@ def measured(architecture: Architecture, state: Mapping[str, Array], head: tuple
                 yield row("deepstream", precision, opset, parity, rows, logits=False)
 
 
+def add(path: Path, line: Mapping[str, object]) -> None:
+    """One more row; the header first in a new file."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(line)
+
+
 def main() -> int:
     """Compare, print a row per form, and say whether fp16 keeps its limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, nargs="?")
     parser.add_argument("--photos", type=int, default=256)
+    parser.add_argument("--precision", choices=["fp32", "fp16"])
+    parser.add_argument("--opset", type=int, choices=list(IR_VERSIONS))
     parser.add_argument("--csv", type=Path)
     arguments = parser.parse_args()
     architecture, state, head, rows = model(arguments.store)
@@ -93,16 +111,21 @@ def main() -> int:
     pictures = np.stack([to_input(decode(file), geometry_of(architecture)) for file in chosen])
     print(f"{architecture.backbone}, {len(rows)} used rows, {len(pictures)} photos: PyTorch against ONNX Runtime on the CPU")
     print(*COLUMNS, sep=",")
-    found = []
-    for line in measured(architecture, state, head, rows, pictures):
-        found.append(line)
+    forms: list[tuple[Precision, int]] = [
+        (precision, opset)
+        for precision in ("fp32", "fp16")
+        for opset in IR_VERSIONS
+        if arguments.precision in (None, precision) and arguments.opset in (None, opset)
+    ]  # type: ignore[misc]
+    half = []
+    for line in measured(architecture, state, head, rows, pictures, forms):
         print(*line.values(), sep=",", flush=True)
-    if arguments.csv:
-        with arguments.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(found)
-    half = [line for line in found if line["precision"] == "fp16"]
+        if arguments.csv:
+            add(arguments.csv, line)
+        if line["precision"] == "fp16":
+            half.append(line)
+    if not half:
+        return 0
     softmax, part = (max(float(line[name] or 0) for line in half) for name in ("max_softmax", "part_of_range"))
     kept = softmax <= SOFTMAX_LIMIT and part <= LOGIT_PART_LIMIT
     print(

@@ -1,6 +1,6 @@
 """Kills learn, rollback, forget, apply and gc with SIGKILL, each time in front of another operation, and lets the next command judge.
 
-    PYTHONPATH=.:export python benchmarks/sigkill.py [--kills 200] [--committing 50] [--seed 0] [--out results/sigkill.csv]
+    PYTHONPATH=.:export python benchmarks/sigkill.py [--kills 200] [--committing 50] [--seed 0] [--processes 1] [--out FILE]
 
 The moments are drawn uniformly over all operations of the commands (changes of files, steps of training); further ones are drawn inside
 the commit sequence until there are enough. After each kill the store is opened and verified deeply, no version may be lost, and the same
@@ -10,6 +10,7 @@ Exit code 1 when one of that fails.
 
 import argparse
 import csv
+import multiprocessing
 import random
 import shutil
 import sys
@@ -27,8 +28,24 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--committing", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    count = arguments.processes
+    work = [(arguments.kills // count, -(-arguments.committing // count), arguments.seed + place) for place in range(count)]
+    with multiprocessing.get_context("spawn").Pool(count) as pool:
+        parts = pool.starmap(killed, work)
+    rows = [row for _, found in parts for row in found]
+    _report(rows, parts[0][0])
+    if arguments.out:
+        with open(arguments.out, "w", newline="", encoding="utf-8") as file:
+            header = ["command", "operation", "kind", "inside commit", "ended", "judged"]
+            csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    return int(any(row[4] != "killed by signal 9" or row[5] for row in rows))
+
+
+def killed(kills: int, committing: int, seed: int) -> tuple[int, list[list[object]]]:
+    """How many operations the commands have, and one row per kill."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         base = Path(folder)
@@ -40,21 +57,14 @@ def main() -> int:
             shutil.copytree(base / "before", base / name, symlinks=True)
             stores[name] = Undisturbed(base / "before", base / name)
             every += moments(name, base / name)
-        rows = [_try(moment, base, stores[moment.command]) for moment in _drawn(every, arguments)]
-    _report(rows, len(every))
-    if arguments.out:
-        with open(arguments.out, "w", newline="", encoding="utf-8") as file:
-            header = ["command", "operation", "kind", "inside commit", "ended", "judged"]
-            csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    return int(any(row[4] != "killed by signal 9" or row[5] for row in rows))
+        return len(every), [_try(moment, base, stores[moment.command]) for moment in _drawn(every, kills, committing, seed)]
 
 
-def _drawn(every: list[Moment], arguments: argparse.Namespace) -> list[Moment]:
-    draw = random.Random(arguments.seed)
-    chosen = [draw.choice(every) for _ in range(arguments.kills)]
-    committing = [moment for moment in every if moment.committing]
-    missing = arguments.committing - sum(moment.committing for moment in chosen)
-    return chosen + [draw.choice(committing) for _ in range(max(0, missing))]
+def _drawn(every: list[Moment], kills: int, committing: int, seed: int) -> list[Moment]:
+    draw = random.Random(seed)
+    chosen = [draw.choice(every) for _ in range(kills)]
+    missing = committing - sum(moment.committing for moment in chosen)
+    return chosen + [draw.choice([moment for moment in every if moment.committing]) for _ in range(max(0, missing))]
 
 
 def _try(moment: Moment, base: Path, undisturbed: Undisturbed) -> list[object]:

@@ -40,7 +40,7 @@ class Board:
     profile: DeviceProfile
     exact: bool  # the module is one that a profile names; False: the nearest one was taken
     model: str  # as the board calls itself, "" where it does not
-    part: str | None  # the module, e.g. p3767-0005
+    part: str | None  # the module, e.g. p3767-0005; None where no profile names it
     l4t: str | None  # release of Jetson Linux, e.g. 36.4.3
     jetpack: JetPack | None  # the release that this L4T belongs to
     gpu: str | None  # its name, None without an NVIDIA GPU
@@ -67,7 +67,7 @@ def detect(root: Path = ROOT) -> Board:
         profile=profile,
         exact=exact,
         model="".join(_strings(root, "model")[:1]),
-        part=_part(compatible),
+        part=next((part for part in _parts(compatible) if part in profile.modules), None),
         l4t=l4t,
         jetpack=jetpack,
         gpu=gpu,
@@ -96,7 +96,7 @@ def _profile(
 ) -> tuple[DeviceProfile, bool]:
     """The board's profile, and whether its module is named by one."""
     profiles = [load_profile(name) for name in profile_names()]
-    named = [profile for profile in profiles if set(profile.compatible) & set(compatible)]
+    named = [profile for profile in profiles if set(profile.modules) & set(_parts(compatible))]
     alike = [profile for profile in profiles if f"nvidia,{profile.soc}" in compatible]
     if named:
         return _nearest(named, memory), True
@@ -118,13 +118,9 @@ def _nearest(profiles: Sequence[DeviceProfile], memory: Memory | None) -> Device
     return min(profiles, key=lambda profile: min(abs(size - found_gb) for size in profile.memory_gb))
 
 
-def _part(compatible: Sequence[str]) -> str | None:
-    """`nvidia,p3767-0005` names the module; `nvidia,p3768-0000+p3767-0005` the board that carries it."""
-    for name in compatible:
-        match = re.fullmatch(r"nvidia,(p\d{4}-\d{4})", name)
-        if match:
-            return match[1]
-    return None
+def _parts(compatible: Sequence[str]) -> tuple[str, ...]:
+    """Part numbers of module and carrier: `nvidia,p3768-0000+p3767-0005` has both, and JetPack 5 and older say it in one word only."""
+    return tuple(part for name in compatible for part in re.findall(r"p\d{4}-\d{4}", name))
 
 
 def _strings(root: Path, name: str) -> tuple[str, ...]:
@@ -146,14 +142,17 @@ def read_l4t(root: Path) -> str | None:
 
 
 def jetpack_of(l4t: str | None, notes: list[str] | None = None) -> JetPack | None:
-    """The JetPack that an L4T release belongs to: the last one that begins at or below it. None for none, or one older than all."""
+    """The JetPack that an L4T release belongs to: the last one that begins at or below it, else the oldest. What was stretched is noted."""
     if l4t is None:
         return None
     releases = load_jetpacks()
     below = [release for release in releases if version_tuple(release.l4t_from) <= version_tuple(l4t)]
-    if below and notes is not None and version_tuple(l4t)[0] > version_tuple(releases[-1].l4t_from)[0]:
-        notes.append(f"L4T {l4t} is newer than this edgecl knows; taken for JetPack {below[-1].jetpack}. Upgrade edgecl")
-    return below[-1] if below else None
+    found = below[-1] if below else releases[0]
+    if notes is not None and not below:
+        notes.append(f"L4T {l4t} is older than JetPack {found.jetpack}, the oldest that edgecl knows; taken for it. Upgrade the board")
+    if notes is not None and version_tuple(l4t)[0] > version_tuple(releases[-1].l4t_from)[0]:
+        notes.append(f"L4T {l4t} is newer than this edgecl knows; taken for JetPack {found.jetpack}. Upgrade edgecl")
+    return found
 
 
 def read_power_modes(root: Path) -> PowerModes | None:

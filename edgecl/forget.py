@@ -168,7 +168,8 @@ def _look(
 ) -> tuple[Sight, NDArray[np.float32]]:
     """The memory, and its features under the recipe."""
     sight = prepared(memory, store.picture, {entry.id: entry.row for entry in classes}, geometry_of(store.facts.architecture))
-    return sight, features_of(store, parent.number, store.merged_state(recipe), sight.inputs, make_predictor)
+    [features] = features_of(store, parent.number, store.merged_state(recipe), make_predictor, sight.inputs)
+    return sight, features
 
 
 def _refitted(

@@ -7,6 +7,7 @@ from edgecl.architecture import Architecture
 from edgecl.device import Board
 from edgecl.errors import MissingExtra
 from edgecl.install import blind_torch, runs_only
+from edgecl.settings import AUTO
 
 T = TypeVar("T")
 Device = Literal["cpu", "cuda"]
@@ -46,7 +47,7 @@ def choose_device(wanted: str, board: Board, *, sees_gpu: bool, hidden: bool = F
     Raises:
         MissingExtra: there is a GPU that PyTorch does not see, or CUDA is asked for where there is none; the board is for running only.
     """
-    if wanted == "cpu" or (wanted == "auto" and hidden):
+    if wanted == "cpu" or (wanted == AUTO and hidden):
         return "cpu"
     if sees_gpu:
         return "cuda"

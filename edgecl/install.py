@@ -24,7 +24,7 @@ def learn_lines(board: Board) -> tuple[str, ...]:
         f"pip install --index-url {index} torch onnxruntime-gpu",
         f"pip install --no-deps --index-url {index} torchvision",
         "pip install --no-deps timm",
-        "pip install onnx pyyaml huggingface_hub",
+        "pip install onnx jinja2 pyyaml huggingface_hub",
     )
 
 
@@ -42,12 +42,12 @@ def runtime_lines(board: Board, packages: Collection[str]) -> tuple[str, ...]:
     if "CUDAExecutionProvider" not in board.profile.providers:
         return ("pip install 'edgecl[run]'",)
     index = _index(board)
-    line = f"pip install --index-url {index} onnxruntime-gpu" if index else "pip install 'edgecl[run-gpu]'"
+    lines = (f"pip install --index-url {index} onnxruntime-gpu", "pip install jinja2") if index else ("pip install 'edgecl[run-gpu]'",)
     if "onnxruntime" not in packages:
-        return (line,)
+        return lines
     # Both packages bring the same module, and each leaves a part of itself behind when it goes.
     both = "pip uninstall -y onnxruntime onnxruntime-gpu" if "onnxruntime-gpu" in packages else "pip uninstall -y onnxruntime"
-    return (both, line)
+    return (both, *lines)
 
 
 def tensorrt_lines(board: Board) -> tuple[str, ...]:
@@ -64,7 +64,13 @@ def opencv_lines(board: Board, wheels: Sequence[str]) -> tuple[str, ...]:
     if board.profile.kind != "jetson" or not _python_fits(board):
         return ("pip install 'edgecl[camera]'",)
     away = (f"pip uninstall -y {' '.join(wheels)}",) if wheels else ()
-    return (*away, "sudo apt-get install python3-opencv", venv_line(board))
+    # The system's OpenCV was built for numpy 1; the rest is what the extra `camera` brings beside OpenCV.
+    return (
+        *away,
+        "sudo apt-get install python3-opencv",
+        venv_line(board),
+        "pip install 'numpy<2' paho-mqtt prometheus-client starlette uvicorn",
+    )
 
 
 def venv_line(board: Board) -> str:

@@ -9,7 +9,7 @@ current merged weights, its dense update is added, and every choice is made on p
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from edgecl.runtime.base import Predictor
 from edgecl.runtime.eager import features_of, lower_tokens
 from edgecl.search import choose, fit_calibrated, search
 from edgecl.serve import serve
-from edgecl.settings import LearnSettings
+from edgecl.settings import AUTO, LearnSettings
 from edgecl.store import Facts, Store
 from edgecl.store.checkpoints import remove_checkpoint, write_checkpoint
 from edgecl.training import Example, is_out_of_memory, mixed_precision, sees_gpu, train_adapter
@@ -74,6 +74,7 @@ def learn(
     write_graph: GraphWriter,
     make_predictor: Callable[[], Predictor],
     settings: LearnSettings,
+    device: str = AUTO,
     val: Path | None = None,
     name: str | None = None,
     stage: bool = False,
@@ -85,11 +86,15 @@ def learn(
 
     A learn that was interrupted, also by a kill or a power cut, goes on where it was when it is asked for again.
 
+    Args:
+        device: auto, cpu or cuda. The board is no part of `settings`, for it does not decide what is learned beyond rounding.
+
     Raises:
         BadPictures, BadInput: the folder cannot be learned from.
         StoreBusy: another process changes the store.
         NoSpace: the disk has no room for the version.
         Interrupted: the guard stopped it; the same call goes on.
+        MissingExtra: there is no GPU to use, or one that torch does not see.
         ParityFailed: the exported graph does not answer as the trained model does; the version stays staged.
     """
     guard = guard or Guard()
@@ -97,8 +102,8 @@ def learn(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     board = detect()
-    settings = replace(settings, device=_device(settings.device, board))
-    used = _used(settings, board)
+    device = _device(device, board)
+    used = _used(device, board)
 
     def watched(stage: str, done: int, total: int) -> None:
         progress(stage, done, total)
@@ -117,15 +122,18 @@ def learn(
             guard=guard,
             progress=watched,
         )
-        fitting = _fitting(begun.settings, store.facts, board)
+        fitting = _fitting(begun.settings, store.facts, board, device)
         changed = {"batch_changed": fitting.warning} if fitting.warning else {}
         manifest = finished(store, begun.checkpoint)
         if manifest is None:
-            outcome = _study(store, begun, fitting.pictures, guard, watched)
+            outcome = _study(store, begun, fitting.pictures, device, guard, watched)
             run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed}
             manifest = store.commit(draft_of(store, begun.parent, begun.lesson, outcome, begun.settings, write_graph, run))
-        gate = GateResult.from_json(manifest.checks["gate"])
-        state = _serve(store, manifest, make_predictor, stage or not gate.passed)
+        state = _serve(store, manifest, make_predictor, stage or not manifest.checks["gate"]["passed"])
+    return _result(manifest, begun, state, tuple(changed.values()), guard)
+
+
+def _result(manifest: Manifest, begun: Begun, state: str, warnings: tuple[str, ...], guard: Guard) -> LearnResult:
     return LearnResult(
         version=manifest.number,
         state=state,
@@ -135,8 +143,8 @@ def learn(
         coefficient=manifest.recipe.steps[-1].coefficients["*"],
         accuracy=manifest.checks["accuracy"],
         rejected=tuple((r.path, r.reason) for r in begun.lesson.rejected),
-        warnings=(*begun.lesson.warnings, *changed.values()),
-        gate=gate,
+        warnings=(*begun.lesson.warnings, *warnings),
+        gate=GateResult.from_json(manifest.checks["gate"]),
         seconds=begun.seconds(guard),
         peak_memory_mib=peak_memory_mib(),
     )
@@ -156,23 +164,23 @@ def _serve(store: Store, manifest: Manifest, make_predictor: Callable[[], Predic
     return state
 
 
-def _study(store: Store, begun: Begun, at_once: int, guard: Guard, progress: Progress) -> Outcome:
+def _study(store: Store, begun: Begun, at_once: int, device: str, guard: Guard, progress: Progress) -> Outcome:
     """Everything that takes minutes, or a sentence where the memory does not suffice for it."""
     try:
-        return _train_and_judge(store, begun, at_once, guard, progress)
+        return _train_and_judge(store, begun, at_once, device, guard, progress)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise Interrupted(f"stopped: the memory is full. End other programs. What was learned so far is kept. {GO_ON}") from error
 
 
-def _train_and_judge(store: Store, begun: Begun, at_once: int, guard: Guard, progress: Progress) -> Outcome:
+def _train_and_judge(store: Store, begun: Begun, at_once: int, device: str, guard: Guard, progress: Progress) -> Outcome:
     """Train, search, refit and judge."""
     architecture, shape, capacity = store.facts.architecture, store.facts.adapter, begun.parent.capacity
     lesson, settings = begun.lesson, begun.settings
     state = store.merged_state(begun.parent.recipe)
     rows, fit, judging = lesson.rows(), lesson.fit_indices(), lesson.judge_indices()
-    vit = build(architecture, state, settings.device)
+    vit = build(architecture, state, device)
     inputs = [sample.input for sample in lesson.samples]
     tokens = lower_tokens(vit, inputs, shape.first_block, progress=lambda done, total: progress("looking at pictures", done, total))
     before = features_of(vit, tokens, shape.first_block)
@@ -199,7 +207,7 @@ def _train_and_judge(store: Store, begun: Begun, at_once: int, guard: Guard, pro
     def features_at(coefficient: float) -> Array:
         if coefficient not in seen:
             guard.check()
-            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]), settings.device)
+            merged = build(architecture, merge(state, [(adapter, {"*": coefficient})]), device)
             seen[coefficient] = features_of(merged, tokens, shape.first_block)
         return seen[coefficient]
 
@@ -223,10 +231,10 @@ def _device(wanted: str, board: Board) -> str:
     return choose_device(wanted, board, sees_gpu=sees_gpu(), hidden=hidden)
 
 
-def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> Batch:
+def _fitting(settings: LearnSettings, facts: Facts, board: Board, device: str) -> Batch:
     """How many pictures of a batch the free memory holds at a time."""
     free_mib = board.memory.available_mib if board.memory is not None else None
-    if settings.device == "cuda":
+    if device == "cuda":
         # A Jetson's GPU has no memory of its own: what Linux would give and what CUDA would give are the same, and the smaller one is true.
         on_gpu_mib = torch.cuda.mem_get_info()[0] // 2**20
         free_mib = min(on_gpu_mib, free_mib) if free_mib is not None and board.profile.kind == "jetson" else on_gpu_mib
@@ -239,13 +247,12 @@ def _fitting(settings: LearnSettings, facts: Facts, board: Board) -> Batch:
     )
 
 
-def _used(settings: LearnSettings, board: Board) -> dict[str, Any]:
+def _used(device: str, board: Board) -> dict[str, Any]:
     """What `run.json` says of the hardware."""
-    device = torch.device(settings.device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else board.profile.title
-    mixed = mixed_precision(device)
+    name = torch.cuda.get_device_name(device) if device == "cuda" else board.profile.title
+    mixed = mixed_precision(torch.device(device))
     return {
-        "device": device.type,
+        "device": device,
         "hardware": name,
         "profile": board.profile.name,
         "training_type": "float32" if mixed is None else str(mixed).removeprefix("torch."),

@@ -41,7 +41,7 @@ class DeviceProfile:
     threads: int | None = None  # CPU threads of learn
     batch: int | None = None  # pictures per training step
     soc: str | None = None
-    compatible: tuple[str, ...] = ()  # of /proc/device-tree/compatible, the module's own names
+    modules: tuple[str, ...] = ()  # part numbers as they stand in /proc/device-tree/compatible
     last_jetpack: str | None = None
     memory_gb: tuple[float, ...] = ()  # GB, one per size that is sold
     memory_bandwidth_gb_per_s: float | None = None
@@ -110,7 +110,7 @@ def _one_of(*words: str) -> _Kind:
 
 _ROAD = _one_of("trt", "onnx-only", "none")
 # One row per key: its table, its name, what it may be. The keys with a star must be there.
-_PLAIN: dict[str, _Kind] = {"title*": _TEXT, "kind*": _one_of("jetson", "desktop", "cpu"), "soc": _TEXT, "compatible": _TEXTS}
+_PLAIN: dict[str, _Kind] = {"title*": _TEXT, "kind*": _one_of("jetson", "desktop", "cpu"), "soc": _TEXT, "modules": _TEXTS}
 _TABLES: dict[str, dict[str, _Kind]] = {
     "hardware": {
         "memory_gb": _NUMBERS,
@@ -191,7 +191,7 @@ def parse_profile(text: str, *, name: str, sources: Mapping[str, str]) -> Device
     faults += [f"[{table}] is unknown, expected one of: {', '.join(_TABLES)}" for table in tables if table not in _TABLES]
     facts: dict[str, Any] = {}
     if fields.get("kind") == "jetson":
-        faults += [f"{key} is missing, a jetson is told by it" for key in ("soc", "compatible") if key not in fields]
+        faults += [f"{key} is missing, a jetson is told by it" for key in ("soc", "modules") if key not in fields]
         faults += [f"{key} is missing, a jetson is told by it" for key in ("memory_gb", "last_jetpack") if key not in _keys(tables)]
     for table, kinds in _TABLES.items():
         faults += _faults_of_facts(tables.get(table, {}), kinds, sources, f"[{table}] ")

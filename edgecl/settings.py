@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 DEFAULT_CAPACITY = 128  # rows of the head
-DEVICES = ("auto", "cpu", "cuda")  # what learn may train on; auto takes the GPU where torch sees one
+AUTO = "auto"  # the GPU where torch sees one, else the CPU
+DEVICES = (AUTO, "cpu", "cuda")  # what learn may train on
 PIXEL_LIMIT = 64_000_000  # pixels of one picture; above it a file is refused before it is decoded
 KEY_PREFIX = "ed25519:"  # before the 64 hex digits of a public key
 
@@ -54,7 +55,6 @@ class LearnSettings:
     label_smoothing: float = 0.1
     coefficients: tuple[float, ...] = (0.0, 0.5, 1.0)  # candidates of the search
     threads: int = 0  # CPU threads, 0 = as many as torch takes by itself
-    device: str = "auto"  # one of DEVICES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,9 +44,9 @@ def prepared(pictures: Sequence[KeptPicture], read: Callable[[str], bytes], rows
 
 
 def features_of(
-    store: Store, number: int, state: Mapping[str, Array], inputs: NDArray[np.uint8], make_predictor: MakePredictor
-) -> NDArray[np.float32]:
-    """`inputs [n, s, s, 3]` -> features `[n, d]` of the backbone `state` (timm names), through the graph of version `number`.
+    store: Store, number: int, state: Mapping[str, Array], make_predictor: MakePredictor, *inputs: NDArray[np.uint8]
+) -> list[NDArray[np.float32]]:
+    """Each `[n, s, s, 3]` of `inputs` -> features `[n, d]` of the backbone `state` (timm names), through the graph of version `number`.
 
     The caller holds the learning lock, so that nobody sweeps the folder away in which the weights lie meanwhile.
     """
@@ -59,7 +59,7 @@ def features_of(
         predictor = make_predictor()
         try:
             predictor.load(folder)
-            return predictor.infer(inputs)[1]
+            return [predictor.infer(pictures)[1] for pictures in inputs]
         finally:
             predictor.close()
 

@@ -268,8 +268,9 @@ def sees_gpu() -> bool:
 
 
 def mixed_precision(device: torch.device) -> torch.dtype | None:
-    """The 16-bit type that training multiplies in: bfloat16 where the hardware does (Ampere and later, some CPUs), else fp16 on a GPU; None
-    on a CPU that would emulate it, slower than float32.
+    """The 16-bit type that training multiplies in; None on a CPU that would emulate it, slower than float32.
+
+    bfloat16, whose range is that of float32, where the hardware has it: GPUs from Ampere on, some CPUs. fp16 on older GPUs.
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16

@@ -116,7 +116,7 @@ def test_a_module_without_a_profile_is_taken_for_the_nearest_with_its_chip(orin:
     """By memory: 8 GB and Orin's chip are an 8 GB board; the board says that it is a guess."""
     rename_module(orin, "vendor,carrier", "nvidia,p3767-0099", "nvidia,tegra234")
     board = detect(orin)
-    assert (board.exact, board.part) == (False, "p3767-0099")
+    assert (board.exact, board.part) == (False, None)
     assert board.profile.memory_gb == (8,)
     assert board.notes[0].startswith("no profile names the module vendor,carrier, nvidia,p3767-0099, nvidia,tegra234; taken for orin-n")
 
@@ -169,7 +169,31 @@ def test_releases_of_l4t_belong_to_a_jetpack(l4t: str, jetpack: str) -> None:
     assert found.jetpack == jetpack
 
 
-def test_a_release_older_than_all_has_no_jetpack() -> None:
-    """And neither has none."""
-    assert jetpack_of("28.2.1") is None
+def test_a_release_older_than_all_is_taken_for_the_oldest(orin: Path) -> None:
+    """With a note; no release has no JetPack."""
+    (orin / "etc/nv_tegra_release").write_text("# R28 (release), REVISION: 2.1\n")
+    board = detect(orin)
+    assert board.jetpack is not None
+    assert (board.jetpack.jetpack, board.profile.trt_road) == ("4.6", "none")
+    assert board.notes == ("L4T 28.2.1 is older than JetPack 4.6, the oldest that edgecl knows; taken for it. Upgrade the board",)
     assert jetpack_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("compatible", "total_kib", "name"),
+    [
+        ("nvidia,p3509-0000+p3668-0001 nvidia,tegra194", 7_900_000, "xavier-nx"),
+        ("nvidia,p3449-0000-b00+p3448-0000-b00 nvidia,jetson-nano nvidia,tegra210", 4_000_000, "nano"),
+        ("nvidia,quill nvidia,p2597-0000+p3310-1000 nvidia,tegra186", 8_000_000, "tx2"),
+        ("nvidia,p3737-0000+p3701-0005 nvidia,p3701-0005 nvidia,tegra234", 64_300_000, "agx-orin-64"),
+        ("nvidia,p3768-0000+p3767-0004 nvidia,p3767-0004 nvidia,tegra234", 3_600_000, "orin-nano-4"),
+        ("nvidia,p3768-0000+p3767-0001 nvidia,p3767-0001 nvidia,tegra234", 7_600_000, "orin-nx-8"),
+    ],
+)
+def test_modules_are_found_in_every_spelling(compatible: str, total_kib: int, name: str, orin: Path) -> None:
+    """In a word of their own, or behind the carrier as JetPack 5 and older write them."""
+    rename_module(orin, *compatible.split())
+    (orin / "proc/meminfo").write_text(f"MemTotal: {total_kib} kB\nMemAvailable: 1024 kB\n")
+    board = detect(orin)
+    assert (board.profile.name, board.exact) == (name, True)
+    assert board.part in board.profile.modules

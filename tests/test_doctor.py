@@ -1,6 +1,7 @@
 """What the doctor says of three recorded boards and of machines with the wrong packages."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,9 +14,14 @@ import pytest
 from edgecl import doctor, installed
 from edgecl.device import Board, Memory, detect
 from edgecl.doctor import NOTHING_INSTALLED, Finding, Report, Surroundings, examine
-from edgecl.install import blind_torch, runs_only
+from edgecl.install import blind_torch, learn_lines, opencv_lines, runs_only, runtime_lines
 
 BOARDS = Path(__file__).parent / "boards"
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ORIN, XAVIER, THOR = (detect(BOARDS / name) for name in ("orin-nano-8-jetpack-6.2", "agx-xavier-jetpack-5.1", "thor-t5000-jetpack-7.0"))
 ANSWERS: dict[str, Mapping[str, Any]] = {
     "torch": {"version": "2.8.0", "cuda": "12.6", "sees_gpu": True, "device": "Orin"},
@@ -59,15 +65,33 @@ def test_a_fresh_orin_gets_its_lines_from_nvidias_index() -> None:
         "pip install --index-url https://pypi.jetson-ai-lab.io/jp6/cu126 torch onnxruntime-gpu",
         "pip install --no-deps --index-url https://pypi.jetson-ai-lab.io/jp6/cu126 torchvision",
         "pip install --no-deps timm",
-        "pip install onnx pyyaml huggingface_hub",
+        "pip install onnx jinja2 pyyaml huggingface_hub",
     )
-    assert finding(report, "onnxruntime").remedy == ("pip install --index-url https://pypi.jetson-ai-lab.io/jp6/cu126 onnxruntime-gpu",)
+    assert finding(report, "onnxruntime").remedy == (
+        "pip install --index-url https://pypi.jetson-ai-lab.io/jp6/cu126 onnxruntime-gpu",
+        "pip install jinja2",
+    )
     assert finding(report, "tensorrt").remedy == (
         "sudo apt-get install tensorrt python3-libnvinfer",
         "python3.10 -m venv --system-site-packages .venv",
     )
     assert finding(report, "opencv").remedy[0] == "sudo apt-get install python3-opencv"
     assert report.ready == {"run": False, "learn": False, "trt": False}
+
+
+@pytest.mark.parametrize("board", [ORIN, THOR], ids=["orin", "thor"])
+def test_a_jetsons_lines_bring_what_the_extras_name(board: Board) -> None:
+    """Each package of pyproject.toml's extras, or what stands for it there: a new one must not be forgotten."""
+    extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    stands_for = {"onnxruntime": "onnxruntime-gpu", "opencv-python-headless": "python3-opencv"}
+    for extra, lines in (
+        ("learn", learn_lines(board)),
+        ("run", runtime_lines(board, ())),
+        ("camera", opencv_lines(board, ())),
+    ):
+        words = {word for line in lines for word in line.split()}
+        names = {re.split("[<>=!]", requirement)[0] for requirement in extras[extra]}
+        assert {stands_for.get(name, name) for name in names} - words == set(), extra
 
 
 def test_a_fresh_thor_gets_the_index_of_jetpack_7() -> None:
@@ -132,6 +156,7 @@ def test_opencv_of_pip_over_jetpacks_is_wrong(tmp_path: Path) -> None:
         "pip uninstall -y opencv-python",
         "sudo apt-get install python3-opencv",
         "python3.10 -m venv --system-site-packages .venv",
+        "pip install 'numpy<2' paho-mqtt prometheus-client starlette uvicorn",
     )
 
 

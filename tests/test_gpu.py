@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU that PyTorch sees"),
 ]
-QUICK = LearnSettings(epochs=1, batch=8, device="cuda", coefficients=(0.0, 1.0))
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -78,7 +77,7 @@ def test_the_type_is_the_hardwares() -> None:
 def test_a_task_is_learned_and_the_record_says_where(tmp_path: Path) -> None:
     """The version passes its own canary through ONNX Runtime on the CPU, and run.json names GPU and type."""
     store = new_store(tmp_path / "model")
-    result = teach(store, draw_task(tmp_path / "task", "red", "green", count=16), settings=QUICK)
+    result = teach(store, draw_task(tmp_path / "task", "red", "green", count=16), device="cuda")
     run = json.loads((store.folder(1) / "run.json").read_text())
     assert (result.state, run["device"], run["hardware"]) == ("current", "cuda", torch.cuda.get_device_name(0))
     assert run["training_type"] in ("bfloat16", "float16")
@@ -90,7 +89,7 @@ def test_two_learns_on_one_gpu_agree_within_tolerance(tmp_path: Path) -> None:
     task = draw_task(tmp_path / "task", "red", "green", count=16)
     for name in ("one", "other"):
         store = new_store(tmp_path / name)
-        teach(store, task, settings=QUICK)
+        teach(store, task, device="cuda")
         states.append(store.merged_state(store.manifest(1).recipe))
     for name, value in states[0].items():
         assert np.abs(value - states[1][name]).max() <= 1e-3 * max(np.ptp(value), 1e-3), name

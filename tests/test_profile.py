@@ -46,7 +46,7 @@ def test_every_board_of_the_design_has_a_profile() -> None:
 def test_every_number_has_a_source(name: str) -> None:
     """Each field with a value has one; what was only remembered is marked."""
     profile = load_profile(name)
-    beside = {"name", "title", "kind", "soc", "compatible", "sources", "unverified"}
+    beside = {"name", "title", "kind", "soc", "modules", "sources", "unverified"}
     given = {
         field.name for field in dataclasses.fields(profile) if getattr(profile, field.name) not in (None, ()) and field.name not in beside
     }
@@ -76,7 +76,7 @@ def test_modules_belong_to_one_board_unless_memory_tells_them_apart() -> None:
     """A part number that two profiles name is told by memory."""
     owners: dict[str, list[DeviceProfile]] = {}
     for profile in map(load_profile, profile_names()):
-        for part in profile.compatible:
+        for part in profile.modules:
             owners.setdefault(part, []).append(profile)
     for part, profiles in owners.items():
         assert len({profile.memory_gb for profile in profiles}) == len(profiles), part
@@ -110,7 +110,7 @@ def test_a_profile_is_read_with_its_sources() -> None:
         ('18, source = "choice"', '18, source = "hearsay"', "[run] opset names the source 'hearsay', which _sources.toml does not have"),
         ("verified = false", 'verified = "no"', "memory_reserve_mib: verified = 'no', expected true or false"),
         ('["CPUExecutionProvider"]', "[]", "[run] providers = [], expected a list of texts"),
-        ('"cpu"', '"jetson"', "soc is missing, a jetson is told by it; compatible is missing"),
+        ('"cpu"', '"jetson"', "soc is missing, a jetson is told by it; modules is missing"),
         ("[learn]", "[teach]", "[teach] is unknown, expected one of: hardware, run, learn; [learn] learns is missing"),
     ],
 )

@@ -21,7 +21,8 @@ try:
 except ImportError as error:
     raise MissingExtra.of("timm", "learn", "Loading a backbone") from error
 
-# Every one of these has its shapes and its answers compared with timm's by a test. Others of the same make are taken, too.
+# Of every one of these a test compares the shapes with timm's, and of each kind among them the answers. Others of the same make are taken after
+# one picture through both models.
 TESTED = (
     "vit_tiny_patch16_224",
     "vit_small_patch16_224",

@@ -63,6 +63,30 @@ def match(
     """
     rename = {_nfc(old): new for old, new in (rename or {}).items()}
     same = {_nfc(name) for name in same}
+    id_of, fresh = _identified(contents, parent, same, rename)
+    _check_said(contents, same, rename, fresh, id_of)
+    as_packed = is_same_parent(contents, parent) and all(here == there for there, here in id_of.items())
+    if as_packed:
+        rows, next_row = [entry.row for entry in fresh], contents.next_row
+    else:
+        rows, next_row = allocate_rows(len(fresh), capacity=parent.capacity, next_row=parent.next_row, used=parent.rows())
+    taught = {id_of[entry.id]: tuple(tasks[task] for task in entry.tasks if task in tasks) for entry in contents.classes}
+    kept = [replace(entry, tasks=tuple(dict.fromkeys((*entry.tasks, *taught.get(entry.id, ()))))) for entry in parent.classes]
+    placed = [replace(entry, row=row, tasks=taught[entry.id]) for entry, row in zip(fresh, rows, strict=True)]
+    return Matched(
+        classes=(*kept, *placed),
+        next_row=next_row,
+        id_of=id_of,
+        added=tuple(entry.name for entry in placed),
+        extended=tuple(after.name for entry, after in zip(parent.classes, kept, strict=True) if entry.tasks != after.tasks),
+        as_packed=as_packed,
+    )
+
+
+def _identified(
+    contents: Contents, parent: Manifest, same: Collection[str], rename: Mapping[str, str]
+) -> tuple[dict[str, str], list[ClassEntry]]:
+    """Class id in the bundle -> class id here, and the classes that are new here, under their names here."""
     known = {entry.id: entry for entry in parent.classes}
     taken = {entry.name.casefold(): entry for entry in parent.classes}
     id_of: dict[str, str] = {}
@@ -81,23 +105,7 @@ def match(
             id_of[entry.id] = entry.id
             fresh.append(replace(entry, name=name))
             taken[name.casefold()] = fresh[-1]
-    _check_said(contents, same, rename, fresh, id_of)
-    as_packed = is_same_parent(contents, parent) and all(here == there for there, here in id_of.items())
-    if as_packed:
-        rows, next_row = [entry.row for entry in fresh], contents.next_row
-    else:
-        rows, next_row = allocate_rows(len(fresh), capacity=parent.capacity, next_row=parent.next_row, used=parent.rows())
-    taught = {id_of[entry.id]: tuple(tasks[task] for task in entry.tasks if task in tasks) for entry in contents.classes}
-    kept = [replace(entry, tasks=tuple(dict.fromkeys((*entry.tasks, *taught.get(entry.id, ()))))) for entry in parent.classes]
-    placed = [replace(entry, row=row, tasks=taught[entry.id]) for entry, row in zip(fresh, rows, strict=True)]
-    return Matched(
-        classes=(*kept, *placed),
-        next_row=next_row,
-        id_of=id_of,
-        added=tuple(entry.name for entry in placed),
-        extended=tuple(after.name for entry, after in zip(parent.classes, kept, strict=True) if entry.tasks != after.tasks),
-        as_packed=as_packed,
-    )
+    return id_of, fresh
 
 
 def _nfc(name: str) -> str:

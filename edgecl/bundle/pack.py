@@ -73,30 +73,13 @@ def pack(
     manifest = store.manifest(number)
     before = store.manifest(_since(store, manifest) if since is None else since)
     steps = _steps_since(manifest, before)
-    tasks = tuple(step.task for step in steps)
-    classes = tuple(entry for entry in manifest.classes if set(entry.tasks) & set(tasks))
+    taught = {step.task for step in steps}
+    classes = tuple(entry for entry in manifest.classes if set(entry.tasks) & taught)
     memory = [kept for kept in store.memory(number) if kept.class_id in {entry.id for entry in classes}]
-    sent = memory if pictures else []
+    sent = tuple(memory) if pictures else ()
     adapters = {step.adapter: _adapter_files(store, step.adapter) for step in steps}
     parts = parts_of(adapters, _model(store, manifest, classes, memory, make_predictor), {p.hash: store.picture(p.hash) for p in sent})
-    contents = Contents(
-        backbone=store.facts.architecture.backbone,
-        base=store.facts.base.sha256,
-        architecture=store.facts.architecture.key(),
-        capacity=manifest.capacity,
-        next_row=manifest.next_row,
-        before=Before(version=before.number, next_row=before.next_row, rows={entry.id: entry.row for entry in before.classes}),
-        rows={entry.id: entry.row for entry in manifest.classes},
-        recipe=manifest.recipe,
-        tasks=tasks,
-        classes=classes,
-        thresholds=manifest.thresholds,
-        temperature=manifest.temperature,
-        accuracy=manifest.checks.get("accuracy", {}),
-        pictures=tuple(sent),
-        provenance=Provenance(version=number, deterministic=manifest.deterministic, edgecl=__version__),
-        files={},
-    )
+    contents = _contents(store, manifest, before, steps, classes, sent)
     header = header_of(contents, parts)
     signature = UNSIGNED if key is None else sign(key, to_be_signed(header))
     data = packed(header, parts, signature)
@@ -107,11 +90,40 @@ def pack(
         sha256=hashlib.sha256(data).hexdigest(),
         version=number,
         since=before.number,
-        tasks=tasks,
+        tasks=contents.tasks,
         classes=tuple(entry.name for entry in classes),
         pictures=len(sent),
         needs=tuple(step.task for step in contents.needed),
         signed_by=None if key is None else key_text(signature[0]),
+    )
+
+
+def _contents(
+    store: Store,
+    manifest: Manifest,
+    before: Manifest,
+    steps: tuple[RecipeStep, ...],
+    classes: tuple[ClassEntry, ...],
+    pictures: tuple[KeptPicture, ...],
+) -> Contents:
+    """The header, before its parts are listed."""
+    return Contents(
+        backbone=store.facts.architecture.backbone,
+        base=store.facts.base.sha256,
+        architecture=store.facts.architecture.key(),
+        capacity=manifest.capacity,
+        next_row=manifest.next_row,
+        before=Before(version=before.number, next_row=before.next_row, rows={entry.id: entry.row for entry in before.classes}),
+        rows={entry.id: entry.row for entry in manifest.classes},
+        recipe=manifest.recipe,
+        tasks=tuple(step.task for step in steps),
+        classes=classes,
+        thresholds=manifest.thresholds,
+        temperature=manifest.temperature,
+        accuracy=manifest.checks.get("accuracy", {}),
+        pictures=pictures,
+        provenance=Provenance(version=manifest.number, deterministic=manifest.deterministic, edgecl=__version__),
+        files={},
     )
 
 

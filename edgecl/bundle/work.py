@@ -70,18 +70,17 @@ def views_of(work: Work, make_predictor: MakePredictor, progress: Progress) -> V
     added = [(by_hash[step.adapter], step.coefficients) for step in work.arrival.steps]
     packed = [(by_hash[step.adapter], step.coefficients) for step in contents.recipe.steps]
     probe = probe_pictures(store.facts.architecture.image_size, len(work.bundle.model.probe))
-    inputs = np.concatenate([work.sight.inputs, probe])
-    seen: dict[Any, Array] = {}
+    seen: dict[Any, list[Array]] = {}
     recipes = (own, packed, [*own, *added])
     for done, steps in enumerate(recipes):
         progress("looking at pictures", done, len(recipes))
         if _key(steps) not in seen:  # on an equal parent the packed model is the new one
-            seen[_key(steps)] = features_of(store, work.parent.number, merge(base, steps), inputs, make_predictor)
+            merged = merge(base, steps)
+            seen[_key(steps)] = features_of(store, work.parent.number, merged, make_predictor, work.sight.inputs, probe)
     progress("looking at pictures", len(recipes), len(recipes))
     before, at_home, after = (seen[_key(steps)] for steps in recipes)
-    count = len(work.sight.inputs)
-    _check_probe(at_home[count:], work.bundle.model.probe)
-    return Views(before[:count], at_home[:count], after[:count])
+    _check_probe(at_home[1], work.bundle.model.probe)
+    return Views(before[0], at_home[0], after[0])
 
 
 def _key(steps: Sequence[tuple[Adapter, Coefficients]]) -> tuple[Any, ...]:

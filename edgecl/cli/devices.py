@@ -53,8 +53,8 @@ def _list(profiles: "list[DeviceProfile]", here: str) -> None:
 
 def _page(profile: "DeviceProfile") -> None:
     tell(f"{profile.name}: {profile.title}")
-    if profile.compatible:
-        tell(f"modules: {', '.join(profile.compatible)}")
+    if profile.modules:
+        tell(f"modules: {', '.join(profile.modules)}")
     rows = [
         (key, _shown(value), "unverified" if key in profile.unverified else "", profile.sources[key])
         for key, value in asdict(profile).items()

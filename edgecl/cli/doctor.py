@@ -49,6 +49,9 @@ def _tell(report: "Report") -> None:
         tell(f"{MARKS[finding.level]}  {finding.topic}: {finding.found}")
         for line in finding.remedy:
             tell(f"             {line}")
+    if not report.python:
+        tell("the board's Python is not at hand: the lines are those for a board on which nothing is installed yet")
+        return
     can = {"run": "run", "learn": "learn", "trt": "build TensorRT engines"}
     able = [words for key, words in can.items() if report.ready[key]]
     tell(f"as it is, this machine can: {', '.join(able) or 'neither run nor learn'}")

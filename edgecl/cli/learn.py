@@ -12,7 +12,7 @@ from edgecl.cli.output import again, answer, note, percent, tell
 from edgecl.cli.parsers import clock_time, decimal, one_of, whole
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
-from edgecl.settings import DEVICES, LearnSettings
+from edgecl.settings import AUTO, DEVICES, LearnSettings
 
 if TYPE_CHECKING:
     from edgecl.guard import Guard
@@ -44,7 +44,7 @@ def learn(
             envvar="EDGECL_DEVICE",
             metavar="NAME",
             help="cpu, cuda, or auto: the GPU where torch sees one; stops where there is one that it does not see.",
-            show_default=f"settings.toml, else {_DEFAULT.device}",
+            show_default=f"settings.toml, else {AUTO}",
         ),
     ] = None,
     batch: Annotated[
@@ -98,7 +98,6 @@ def learn(
     settings = LearnSettings(
         seed=seed,
         epochs=epochs,
-        device=first_given(device, own.device, _DEFAULT.device),
         threads=first_given(threads, own.threads, board.threads, _DEFAULT.threads),
         batch=first_given(batch, own.batch, board.batch, _DEFAULT.batch),
     )
@@ -117,6 +116,7 @@ def learn(
             name=name,
             stage=stage,
             settings=settings,
+            device=first_given(device, own.device, AUTO),
             max_drop=max_drop,
             write_graph=write_graph,
             make_predictor=OrtPredictor,

@@ -110,9 +110,10 @@ def run(
 ) -> None:
     """Name what cameras, videos or folders show, until they end or the command is stopped. Needs no torch."""
     from edgecl.demo.scene import SceneCamera
-    from edgecl.runtime.choosing import load_predictor
+    from edgecl.runtime.choosing import AnyPredictor
     from edgecl.runtime.latency import telling
     from edgecl.runtime.plan import camera_plans
+    from edgecl.runtime.rebuild import Rebuild
     from edgecl.runtime.service import Log, Service
     from edgecl.runtime.systemd import Systemd
     from edgecl.store import Store
@@ -131,12 +132,17 @@ def run(
     opened, profile = Store.open(store), profile_of(device)
 
     def open_predictor(folder: Path) -> "Predictor":
-        return load_predictor(opened, folder, profile, runtime=cast("Runtime", runtime), threads=threads, note=note)
+        predictor = AnyPredictor(
+            opened, profile, runtime=cast("Runtime", runtime), threads=threads, note=note, rebuild=Rebuild if endless else None
+        )
+        predictor.load(folder)
+        return predictor
 
     settings = opened.settings()
     plans = camera_plans(
         settings.cameras, source or [], schemes={"test": SceneCamera}, max_fps=max_fps, smoothing=smoothing, loop=loop or None
     )
+    endless = any(plan.source.live or plan.loop for plan in plans)
     with stop_requests() as stop, telling(opened.root, budget_ms) as tell_latency:
         service = Service(
             opened,
@@ -147,7 +153,7 @@ def run(
             log=None if log is None else Log(path=log, limit_bytes=int(log_mib * 2**20), every_answer=log_all),
             systemd=Systemd(),
             tell=note,
-            **_timed(tell_latency, **_shown(as_json, changes_only=any(plan.source.live or plan.loop for plan in plans))),
+            **_timed(tell_latency, **_shown(as_json, changes_only=endless)),
         )
         with service, page_beside(service.view, opened, listening, choice):
             summary = service.run(stop)

@@ -36,6 +36,8 @@ def _print(found: dict[str, Any]) -> None:
         tell("accuracy: " + ", ".join(f"{name} {percent(value)}" for name, value in accuracy.items()))
     tell(f"memory: {found['memory']['pictures']} pictures, {mebibytes(found['memory']['bytes'])}")
     tell(f"deterministic: {found['deterministic']}")
+    for incident in found["run"].get("incidents", ()):
+        tell(f"while it was learned: {incident}")
     for step in found["recipe"]["steps"]:
         coefficients = ", ".join(f"{target} {value:g}" for target, value in step["coefficients"].items())
         tell(f"merged: {step['task']}, adapter {step['adapter'][:12]}, coefficient {coefficients}")

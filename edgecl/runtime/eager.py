@@ -71,7 +71,8 @@ def lower_tokens(
 ) -> torch.Tensor:
     """Tokens `[k, n, d]` fp16 at block `first_block` of pictures uint8 `[h, w, 3]`: computed once, whatever is tried above that block.
 
-    They lie in main memory wherever the model is, for there may be more of them than a GPU holds. fp16 halves the memory; below its rounding lies nothing that a class could depend on.
+    They lie in main memory wherever the model is, for there may be more of them than a GPU holds. fp16 halves the memory; below its rounding
+    lies nothing that a class could depend on.
     """
     parts = []
     with torch.no_grad(), full_precision():

@@ -112,17 +112,17 @@ def listed(root: Path) -> list[EngineFacts]:
     return list(_read(root / "engines"))
 
 
-def choose(root: Path, wanted: Wanted) -> EngineFacts:
-    """The engine for `wanted`: one that was frozen with the very weights first, else one to refit; fp16 before fp32.
+def fitting(root: Path, wanted: Wanted) -> list[EngineFacts]:
+    """The engines for `wanted`, best first: frozen with the very weights before one to refit, fp16 before fp32.
 
     Raises:
         EngineUnusable: none fits; says what was found and how it differs.
     """
     found = listed(root)
     faults = {facts.name: mismatch(facts, wanted) for facts in found}
-    fitting = [facts for facts in found if not faults[facts.name]]
-    if fitting:
-        return min(fitting, key=lambda facts: (facts.kind != "frozen", facts.precision != "fp16", facts.name))
+    fit = [facts for facts in found if not faults[facts.name]]
+    if fit:
+        return sorted(fit, key=lambda facts: (facts.kind != "frozen", facts.precision != "fp16", facts.name))
     if not found:
         raise EngineUnusable(f"version {wanted.version} has no TensorRT engine yet. Build one with: {BUILD}")
     reasons = "; ".join(f"{name} {fault}" for name, fault in list(faults.items())[:3])

@@ -1,6 +1,6 @@
 """What a board found out about its engines, kept in state.json: how long each kind takes, and which one failed with which version."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgecl.runtime.engines import EngineFacts
@@ -10,14 +10,15 @@ FAILURES_KEPT = 50
 
 
 def timing(store: Store, family: str) -> Mapping[str, Any] | None:
-    """`{"refit_ms", "frozen_ms", "ratio"}` of an engine family, or None while nobody measured it."""
+    """`{"refit_ms", "frozen_ms", "ratio"}` of an engine family, or None while nobody measured it; None within: no refit engine serves."""
     found = _engines(store.state())["timings"].get(family)
     return found if isinstance(found, dict) else None
 
 
-def record_timing(store: Store, family: str, *, refit_ms: float, frozen_ms: float) -> None:
-    """Median inference of both kinds; `ratio` above 1 says what being refittable costs."""
-    entry = {"refit_ms": round(refit_ms, 4), "frozen_ms": round(frozen_ms, 4), "ratio": round(refit_ms / frozen_ms, 4)}
+def record_timing(store: Store, family: str, *, refit_ms: float | None, frozen_ms: float) -> None:
+    """Median inference of both kinds; `ratio` above 1 says what being refittable costs. Without `refit_ms` no refit engine serves here."""
+    ratio = None if refit_ms is None else round(refit_ms / frozen_ms, 4)
+    entry = {"refit_ms": None if refit_ms is None else round(refit_ms, 4), "frozen_ms": round(frozen_ms, 4), "ratio": ratio}
     _change(store, lambda engines: {**engines, "timings": {**engines["timings"], family: entry}})
 
 
@@ -55,5 +56,5 @@ def _engines(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "timings": timings if isinstance(timings, dict) else {}, "failed": failed}
 
 
-def _change(store: Store, change: Any) -> None:
+def _change(store: Store, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     store.update_state(lambda state: {**state, "engines": change(_engines(state))})

@@ -125,7 +125,7 @@ class StoreServing:
         """Serve the good version instead, at once."""
         broken = self.now
         good = self._store.good if self._follow else None
-        if good in (None, broken.number) or not isinstance(error, StoreDamaged):
+        if good in (None, broken.number) or not _its_fault(error):
             raise error
         self._failed(broken.number, f"it failed on a frame: {error}")
         other = self._load(good, breath_s=0.0)
@@ -154,8 +154,8 @@ class StoreServing:
                 return self._load(good, breath_s=0.0)
         try:
             return self._start(current, breath_s=0.0)
-        except (StoreDamaged, Refused):
-            if good in (None, current):
+        except EdgeclError as error:
+            if good in (None, current) or not _its_fault(error):
                 raise
             return self._load(good, breath_s=0.0)
 
@@ -164,14 +164,11 @@ class StoreServing:
         health.begin(self._store, number)
         try:
             return self._load(number, breath_s=breath_s)
-        except GpuFailed:  # memory that is short now says nothing about the version
-            health.settle(self._store, number)
-            raise
-        except (StoreDamaged, Refused) as error:
-            self._failed(number, str(error))
-            raise
-        except EdgeclError:  # busy, no space, a package is missing: not the version's fault
-            health.settle(self._store, number)
+        except EdgeclError as error:
+            if _its_fault(error):
+                self._failed(number, str(error))
+            else:
+                health.settle(self._store, number)
             raise
 
     def _load(self, number: int | None, *, breath_s: float) -> Served:
@@ -187,9 +184,7 @@ class StoreServing:
                 raise ParityFailed(
                     f"version {number} does not answer as it was made to: {result.reason}. It is not served. Run: edgecl verify --deep"
                 )
-            runtime = getattr(predictor, "runtime", "onnxruntime")
-            provider = getattr(predictor, "provider", "CPUExecutionProvider")
-            return Served(manifest, predictor, runtime, provider, stack.pop_all())
+            return Served(manifest, predictor, stack.pop_all())
 
     def _failed(self, number: int, reason: str) -> None:
         health.fail(self._store, number, reason, "app")
@@ -236,12 +231,9 @@ class StoreServing:
             return
         try:
             served = self._start(wanted, breath_s=BREATH_S)
-        except GpuFailed:
-            self._retry_at_s[wanted] = time.monotonic() + self._retry_s
-            raise
-        except (StoreDamaged, Refused):
-            return  # noted and told
-        except EdgeclError:
+        except EdgeclError as error:
+            if _its_fault(error):
+                return  # noted and told
             self._retry_at_s[wanted] = time.monotonic() + self._retry_s
             raise
         with self._lock:
@@ -279,6 +271,11 @@ class StoreServing:
         if self.swaps.last_fault != sentence:
             self.swaps = replace(self.swaps, last_fault=sentence)
             self._tell(sentence)
+
+
+def _its_fault(error: EdgeclError) -> bool:
+    """Whether the version, or its engine, is to blame: not a busy store, a full disk, a missing package or a GPU short of memory."""
+    return isinstance(error, StoreDamaged | Refused) and not isinstance(error, GpuFailed)
 
 
 class _OneByOne:

@@ -6,7 +6,7 @@ ONNX Runtime falls back to the CPU by itself and without a word; here the provid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,9 @@ class OrtPredictor:
     Raises:
         MissingExtra: onnxruntime is not installed, or has none of `providers`.
     """
+
+    runtime = "onnxruntime"
+    precision: Literal["fp32"] = "fp32"  # a version's own graph
 
     def __init__(
         self,

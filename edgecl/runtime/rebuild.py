@@ -7,6 +7,7 @@ only looks at how it ended.
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 
 from edgecl.runtime.selftest import Precision
@@ -35,13 +36,12 @@ class Rebuild:
     """One rebuild on its way. `poll` never waits."""
 
     def __init__(self, store: Store, version: int, *, precision: Precision | None = None) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - `wait` closes it; no pipe: nobody reads while it runs, and a full one would stop it
         self._process = subprocess.Popen(
             rebuild_command(store, version, precision=precision),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
+            stderr=self._said,
             start_new_session=True,  # Ctrl-C at the app's terminal is for the app
         )
         self.version = version
@@ -54,9 +54,11 @@ class Rebuild:
     def wait(self) -> Ended:
         """Wait for its end."""
         if self._ended is None:
-            _, said = self._process.communicate()
-            lines = [line for line in said.splitlines() if line.strip()]
-            self._ended = Ended(self._process.returncode, lines[-1] if lines else "")
+            code = self._process.wait()
+            with self._said:
+                self._said.seek(0)
+                lines = [line.decode(errors="replace").rstrip() for line in self._said if line.strip()]
+            self._ended = Ended(code, lines[-1] if lines else "")
         return self._ended
 
     def stop(self) -> None:

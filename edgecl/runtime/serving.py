@@ -15,14 +15,22 @@ class Served:
 
     manifest: Manifest
     predictor: Predictor
-    runtime: str = "onnxruntime"
-    provider: str = "CPUExecutionProvider"
     release: ExitStack = field(default_factory=ExitStack)  # closes the predictor and lets gc have the version's files
 
     @property
     def number(self) -> int:
         """Of the version."""
         return self.manifest.number
+
+    @property
+    def runtime(self) -> str:
+        """What the predictor runs in now; it may go over to an engine that has become ready."""
+        return str(getattr(self.predictor, "runtime", "onnxruntime"))
+
+    @property
+    def provider(self) -> str:
+        """ONNX Runtime's provider, or the file name of the engine."""
+        return str(getattr(self.predictor, "provider", "CPUExecutionProvider"))
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,25 @@ def make_logger(trt: Any) -> Any:
     return Log()
 
 
+def started(trt: Any, kind: Any, logger: Any) -> Any:
+    """`trt.Runtime` or `trt.Builder`; without a working driver the bindings raise a TypeError of pybind11's.
+
+    Raises:
+        GpuFailed: TensorRT cannot start.
+    """
+    try:
+        return kind(logger)
+    except TypeError as error:
+        raise GpuFailed(f"TensorRT {trt.__version__} cannot start ({error}){logger.last()}. Run: edgecl doctor") from error
+
+
 def deserialize(trt: Any, plan: bytes, logger: Any) -> Any:
     """The engine of a plan.
 
     Raises:
         EngineUnusable: TensorRT does not take it; other release, other GPU, or damaged.
     """
-    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
+    engine = started(trt, trt.Runtime, logger).deserialize_cuda_engine(plan)
     if engine is None:
         raise EngineUnusable(f"TensorRT {trt.__version__} does not take the plan{logger.last()}")
     return engine

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgecl.errors import BadInput, EdgeclError, EngineUnusable, GpuFailed, MissingExtra
 from edgecl.layout import refittable_names
 from edgecl.runtime.cudart import Cuda, Cudart
-from edgecl.runtime.engines import BUILD, EngineFacts, Wanted, choose, read_plan
+from edgecl.runtime.engines import BUILD, EngineFacts, Wanted, fitting, read_plan
 from edgecl.runtime.findings import failure, record_failure
 from edgecl.runtime.refit import refit
 from edgecl.runtime.selftest import Precision, SelfTest, self_test
@@ -46,6 +46,8 @@ class TrtPredictor:
         MissingExtra: TensorRT or a GPU is not there.
     """
 
+    runtime = "tensorrt"
+
     def __init__(self, store: Store, *, precision: Precision | None = None, trt: Any = None, cuda: Cuda | None = None) -> None:
         self._store, self._precision = store, precision
         self._trt = import_tensorrt() if trt is None else trt
@@ -58,19 +60,27 @@ class TrtPredictor:
         return self._serving
 
     @property
-    def runtime(self) -> str:
-        """What the app says that it runs in."""
-        return "tensorrt"
-
-    @property
     def provider(self) -> str:
-        """Name of the engine that answers, `none` without one."""
-        return self._serving.facts.name if self._serving is not None else "none"
+        """File name of the engine that answers.
+
+        Raises:
+            EdgeclError: nothing is loaded.
+        """
+        return self._loaded().facts.name
 
     @property
     def precision(self) -> Precision:
-        """Of the engine that answers; a self-test allows it the differences of that."""
-        return self._serving.facts.precision if self._serving is not None else "fp32"
+        """Of the engine that answers.
+
+        Raises:
+            EdgeclError: nothing is loaded.
+        """
+        return self._loaded().facts.precision
+
+    def _loaded(self) -> Prepared:
+        if self._serving is None:
+            raise EdgeclError("a TrtPredictor was asked before anything was loaded; call load(folder) first")
+        return self._serving
 
     def load(self, folder: Path) -> None:
         """Serve the version in `folder`, which lies in the store and is held by `Store.use`.
@@ -90,12 +100,24 @@ class TrtPredictor:
         if version is None or folder.resolve() != self._store.folder(version):
             raise EngineUnusable(f"{folder} is no version of the store {self._store.root}; TensorRT engines belong to a store")
         try:
-            facts = choose(self._store.root, wanted(self._store, version, self._trt, self._cuda, self._precision))
+            candidates = fitting(self._store.root, wanted(self._store, version, self._trt, self._cuda, self._precision))
         except EngineUnusable as error:
             raise EngineUnusable(f"{error}{self._goes_on()}") from error
+        faults = []
+        for facts in candidates:
+            try:
+                return self._tested(facts, version)
+            except GpuFailed:
+                raise
+            except EngineUnusable as error:
+                faults.append(str(error))
+        raise EngineUnusable(f"{'; '.join(faults)}. Build it anew with: {BUILD}{self._goes_on()}")
+
+    def _tested(self, facts: EngineFacts, version: int) -> Prepared:
+        """One engine with the version's weights, when it passes; a failure is recorded, and one that was recorded is not tried."""
         earlier = failure(self._store, facts, version)
         if earlier is not None:
-            raise EngineUnusable(f"the engine {facts.name} failed with version {version} before: {earlier}. {self._remedy()}")
+            raise EngineUnusable(f"the engine {facts.name} failed with version {version} before: {earlier}")
         try:
             plan = read_plan(self._store.root, facts)
             session = open_session(self._trt, self._cuda, plan, facts, self._store, version)
@@ -104,7 +126,7 @@ class TrtPredictor:
             raise GpuFailed(f"version {version} cannot be served now: {error}{self._goes_on()}") from error
         except EngineUnusable as error:
             record_failure(self._store, facts, version, str(error))
-            raise EngineUnusable(f"the engine {facts.name} cannot serve version {version}: {error}. {self._remedy()}") from error
+            raise EngineUnusable(f"the engine {facts.name} cannot serve version {version}: {error}") from error
         return Prepared(session, facts, version, test)
 
     def adopt(self, prepared: Prepared) -> None:
@@ -121,9 +143,7 @@ class TrtPredictor:
             EdgeclError: nothing is loaded.
             EngineUnusable: the GPU reports an error.
         """
-        if self._serving is None:
-            raise EdgeclError("infer was called on a TrtPredictor that has nothing loaded; call load(folder) first")
-        session = self._serving.session
+        session = self._loaded().session
         expected = session.shapes[INPUT][1:]
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != expected:
             raise BadInput(
@@ -137,9 +157,6 @@ class TrtPredictor:
         if self._serving is not None:
             self._serving.session.close()
         self._serving = None
-
-    def _remedy(self) -> str:
-        return f"Build it anew with: {BUILD}{self._goes_on()}"
 
     def _goes_on(self) -> str:
         return f". Version {self._serving.version} goes on serving" if self._serving is not None else ""

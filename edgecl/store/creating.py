@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgecl.architecture import Architecture, state_shapes
 from edgecl.errors import BadInput, BadWeights, UsageError
 from edgecl.layout import safetensors_bytes
-from edgecl.manifest import FileEntry, pretty_json
+from edgecl.manifest import LARGEST_CAPACITY, FileEntry, pretty_json
 from edgecl.settings import AdapterShape
 from edgecl.store.atomic import os_errors, sync_folder, write_file
 from edgecl.store.beside import folder_beside, sync_above
@@ -78,8 +78,10 @@ def write_facts(
         UsageError: `capacity` is not a multiple of 8, or the adapter does not fit the backbone.
         BadWeights: `base` does not hold the tensors of `architecture`.
     """
-    if capacity < 8 or capacity % 8:
-        raise UsageError(f"--capacity {capacity} is not a multiple of 8, such as 128. TensorRT and the graph need one.")
+    if not 8 <= capacity <= LARGEST_CAPACITY or capacity % 8:
+        raise UsageError(
+            f"--capacity {capacity} is not a multiple of 8, such as 128, up to {LARGEST_CAPACITY}. TensorRT and the graph need one."
+        )
     if not 0 <= adapter.first_block < architecture.depth or adapter.rank < 1:
         raise UsageError(
             f"an adapter of rank {adapter.rank} from block {adapter.first_block} does not fit {architecture.backbone}, "

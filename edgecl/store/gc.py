@@ -1,6 +1,7 @@
 """Making room: weights that can be built again, versions nobody keeps, and what no version names any more."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from edgecl.errors import EdgeclError, StoreBusy, StoreDamaged, UsageError
 from edgecl.store.atomic import os_errors, remove_all, size_of, sync_folder
 from edgecl.store.locks import unused
 from edgecl.store.names import GOOD, is_hash, version_folder
+from edgecl.store.reports import lost_reports
 from edgecl.store.store import Store
 from edgecl.store.versions import WEIGHTS_FILE
 
@@ -34,7 +36,8 @@ class Report:
 def gc(store: Store, keep: int | None = None, *, dry_run: bool = False) -> Report:
     """Drop the weights of all versions but current, good, their parents and those in use; remove what no version names.
 
-    With `keep`, also remove all versions but the `keep` newest, current, good, their parents and those in use.
+    With `keep`, also remove all versions but the `keep` newest, current, good, their parents and those in use. Engines that hold the
+    weights of a version that is gone go with it.
 
     Raises:
         UsageError: `keep` is negative.
@@ -51,7 +54,7 @@ def gc(store: Store, keep: int | None = None, *, dry_run: bool = False) -> Repor
 
 
 def purge(store: Store, pictures: Collection[str], *, dry_run: bool = False) -> Report:
-    """Remove every version, and its exports, whose memory holds one of `pictures` (hashes), then what no version names any more.
+    """Remove every version, with its exports and engines, whose memory holds one of `pictures` (hashes), then what no version names any more.
 
     `good` is removed when it points at one of them.
 
@@ -124,6 +127,7 @@ def _purge(store: Store, pictures: set[str], remover: _Remover) -> Report:
         with store.pointer_lock(), os_errors("removing good"):
             (store.root / GOOD).unlink()  # durable once `_collect` settles
     remover.remove([path for number in holders if (path := store.root / "exports" / version_folder(number)).is_dir()])
+    remover.remove(lost_reports(store.root, ()))  # each may show a picture that is to go
     return _collect(store, holders, remover, doomed=holders)
 
 
@@ -140,7 +144,7 @@ def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collec
     adapters, pictures = _reachable(store, stay)
     lost_adapters = [path for path in sorted((store.root / "adapters").iterdir()) if is_hash(path.name) and path.name not in adapters]
     lost_pictures = [path for path in sorted((store.root / "memory").glob("*.jpg")) if is_hash(path.stem) and path.stem not in pictures]
-    remover.remove([*lost_adapters, *lost_pictures])
+    remover.remove([*lost_adapters, *lost_pictures, *lost_reports(store.root, stay), *_lost_engines(store, stay)])
     return Report(
         dry_run=remover.dry_run,
         bytes_freed=remover.freed,
@@ -162,6 +166,19 @@ def _remove_unused(
         gone = [number for number in free if number not in kept]
         remover.remove([part(store.folder(number)) for number in gone])
     return gone
+
+
+def _lost_engines(store: Store, stay: Collection[int]) -> list[Path]:
+    """Engines that hold the weights of no version that stays: frozen plans, and what ONNX Runtime built for one weights file."""
+    engines = store.root / "engines"
+    held = {store.manifest(number).files[WEIGHTS_FILE].sha256[:16] for number in stay}
+    lost = []
+    for path in sorted(engines.iterdir()) if engines.is_dir() else []:
+        match = re.search(r"(?:-frozen-|^ort-)([0-9a-f]{16})(?:\.plan|\.json)?$", path.name)
+        if match and match[1] not in held:
+            lost.append(path)
+    # A plan without its JSON does not exist, so the JSON goes first.
+    return sorted(lost, key=lambda path: path.suffix != ".json")
 
 
 def _reachable(store: Store, numbers: Collection[int]) -> tuple[set[str], set[str]]:

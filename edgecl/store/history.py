@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgecl.errors import BadInput, EdgeclError, StoreBusy, UsageError
-from edgecl.manifest import BACKGROUND, ClassEntry, Manifest, Operation, normal_name
+from edgecl.manifest import BACKGROUND, LARGEST_CAPACITY, ClassEntry, Manifest, Operation, normal_name
 from edgecl.store.health import forgive
 from edgecl.store.store import Store
 from edgecl.store.versions import CANARY_FILE, GRAPH_FILE, WEIGHTS_FILE, Draft
@@ -238,13 +238,15 @@ def grow(
     `current` meanwhile: compare `store.current` with the returned number.
 
     Raises:
-        UsageError: `capacity` is not larger, or not a multiple of 8.
+        UsageError: `capacity` is not larger, not a multiple of 8, or beyond what any board can hold.
     """
     with store.learning_lock():
         parent = current_version(store)
         before = store.manifest(parent).capacity
-        if capacity <= before or capacity % 8:
-            raise UsageError(f"--capacity {capacity} must be a multiple of 8 above the {before} that version {parent} has.")
+        if not before < capacity <= LARGEST_CAPACITY or capacity % 8:
+            raise UsageError(
+                f"--capacity {capacity} must be a multiple of 8 above the {before} that version {parent} has, up to {LARGEST_CAPACITY}."
+            )
         weight, bias = store.head(parent)
         more = capacity - before
         draft = successor(store, parent, "grow", capacity=capacity, graph=graph)

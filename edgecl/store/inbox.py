@@ -21,6 +21,7 @@ from edgecl.manifest import BACKGROUND, normal_name
 from edgecl.preprocess import decode, encode_jpeg, hamming, perceptual_hash
 from edgecl.store.atomic import move_folder, os_errors, remove_all, replace_all, sync_folder
 from edgecl.store.names import is_hash
+from edgecl.store.ownership import check_changeable
 from edgecl.store.reading import PICTURE_LIMIT, read_bytes
 
 INBOX, NEXT, LEARNING, BUNDLE = "inbox", "next", "learning", "bundle.edgecl"
@@ -71,6 +72,7 @@ class Inbox:
         folder = self._folder / NEXT / class_folder(name)
         data, phash = encode_jpeg(rgb, captured=captured), perceptual_hash(rgb)
         path = folder / f"{hashlib.sha256(data).hexdigest()}.jpg"
+        check_changeable(self._folder.parent)
         with self._lock:
             if path.exists() or (not doubles and self._has_double(folder, phash)):
                 raise Doubled(f"the class {folder.name!r} has this picture already. Move the camera or the thing a little.")
@@ -113,6 +115,7 @@ class Inbox:
         Raises:
             NoSpace: the disk is full.
         """
+        check_changeable(self._folder.parent)
         path = self._folder / BUNDLE
         with self._lock:
             with os_errors("keeping a bundle"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from edgecl.errors import BadInput, StoreDamaged
 from edgecl.store.atomic import os_errors
 
-FOLDERS = ("adapters", "memory", "versions", "exports", "engines", "tmp")
+FOLDERS = ("adapters", "memory", "versions", "exports", "engines", "inbox", "reports", "tmp")
 
 
 def check_changeable(root: Path) -> None:

@@ -380,6 +380,7 @@ class Store:
                 raise StoreBusy(f"the weights of version {number} were dropped by gc at this moment. Try again.")
             state = self.state()
             state["promoted"] = sorted({*state["promoted"], number})
+            state["next_version"] = self.next_number()  # a kill may have come between a version and its record
             point(self.root, CURRENT, number, state)
             return True
 

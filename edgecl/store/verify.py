@@ -14,9 +14,11 @@ from edgecl.store.creating import BASE_FILE, FOLDERS
 from edgecl.store.exports import check_exports
 from edgecl.store.facts import FACTS_FILE
 from edgecl.store.finding import RESTORE, Finding, attempt, check_file, check_spelling
+from edgecl.store.inbox import INBOX
 from edgecl.store.names import CURRENT, GOOD, is_hash, version_folder, version_number
 from edgecl.store.pointers import read_pointer
 from edgecl.store.reading import JSON_LIMIT, parse_json, read_bytes
+from edgecl.store.reports import REPORTS, lost_reports
 from edgecl.store.settings import SETTINGS_FILE
 from edgecl.store.state import HAND_WRITTEN, STATE_FILE
 from edgecl.store.store import Store
@@ -39,7 +41,7 @@ def verify(store: Store, *, deep: bool = False, progress: Callable[[int, int], N
         if progress is not None:
             progress(done, len(numbers))
         findings += _version(store, number, deep, pictures, adapters)
-    findings += [*_shared(store, deep, pictures, adapters), *check_exports(store.root, deep=deep)]
+    findings += [*_shared(store, deep, pictures, adapters), *check_exports(store.root, deep=deep), *_engines(store, deep)]
     if progress is not None:
         progress(len(numbers), len(numbers))
     first: dict[str, Finding] = {}
@@ -66,6 +68,9 @@ def _top(store: Store, deep: bool) -> Iterator[Finding]:
         if version_number(entry.name) not in numbers:
             problem = f"no version, for it has no {MANIFEST_FILE} or no version's name"
             yield Finding(path=f"versions/{entry.name}", problem=problem, remedy=f"{RESTORE} Or delete it: nothing uses it.")
+    for path in lost_reports(store.root, numbers):
+        problem = "a report of a version that is gone"
+        yield Finding(path=f"{REPORTS}/{path.name}", problem=problem, remedy="Delete it, or run: edgecl gc", damage=False)
     leftovers = sorted((store.root / "tmp").iterdir()) if (store.root / "tmp").is_dir() else []
     for entry in leftovers:
         yield Finding(
@@ -162,12 +167,31 @@ def _shared(store: Store, deep: bool, pictures: set[str], adapters: set[str]) ->
 
 
 def _unnamed(store: Store, pictures: set[str], adapters: set[str]) -> Iterator[Finding]:
-    """Left by a learn that did not finish; the next one may use them, and gc removes them."""
+    """Left by a learn that did not finish: the next one may use it, and gc removes it. And what waits in the inbox."""
     remedy = "No version uses it. Remove it with: edgecl gc"
     for path in sorted((store.root / "adapters").glob("*")):
         if is_hash(path.name) and path.name not in adapters:
             found = attempt(f"adapters/{path.name}", lambda path=path: load_adapter(store.root, path.name), remedy, damage=False)  # type: ignore[misc]
             yield from found
+    for path in sorted((store.root / INBOX).glob("*/*/*.jpg")):
+        if is_hash(path.stem):
+            found = check_file(store.root, path, path.stem, None, True, "Delete it, and take the picture again.")
+            yield from (replace(finding, damage=False) for finding in found)
     for path in sorted((store.root / "memory").glob("*.jpg")):
         if is_hash(path.stem) and path.stem not in pictures:
             yield from (replace(finding, damage=False) for finding in check_file(store.root, path, path.stem, None, True, remedy))
+
+
+def _engines(store: Store, deep: bool) -> Iterator[Finding]:
+    """Plans against the JSON beside them. None of them is damage: an engine can be built again, and is not served otherwise."""
+    remedy = "Build it again with: edgecl export --trt"
+    for path in sorted((store.root / "engines").glob("*.json")):
+        where = str(path.relative_to(store.root))
+        try:
+            fields = parse_json(read_bytes(path, limit=JSON_LIMIT), where)
+            sha256, size = str(fields["sha256"]), int(fields["bytes"])
+        except (EdgeclError, KeyError, TypeError, ValueError) as error:
+            yield Finding(path=where, problem=f"does not describe an engine ({error})", remedy=f"Delete it. {remedy}", damage=False)
+            continue
+        for finding in check_file(store.root, path.with_suffix(".plan"), sha256, size, deep, remedy):
+            yield replace(finding, damage=False)

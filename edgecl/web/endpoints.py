@@ -88,7 +88,7 @@ class Endpoint:
 
     def parameters(self) -> dict[str, Schema]:
         """Those of the path, with what they may be."""
-        return {name: schema for name, schema in PATH_PARAMETERS.items() if f"{{{name}}}" in self.path or f"{{{name}:path}}" in self.path}
+        return {name: schema for name, schema in PATH_PARAMETERS.items() if f"{{{name}}}" in self.path}
 
 
 def problem(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:

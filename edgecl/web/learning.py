@@ -1,10 +1,8 @@
-"""Learning what was collected, or applying a bundle, in a process of its own with the lowest priority: a child that is followed line by line."""
+"""Learning what was collected, or applying a bundle: a child process that is followed line by line."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -12,18 +10,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 from edgecl.errors import EdgeclError, GateFailed, Interrupted, MissingExtra, StoreBusy
 from edgecl.manifest import Manifest
 from edgecl.store import Store
 from edgecl.store.inbox import Inbox
+from edgecl.web.child import apply_command, learn_command, start
 from edgecl.web.estimate import seconds_left, seconds_to_learn
 
 State = Literal["idle", "running", "done", "staged", "refused", "failed", "stopped"]
-NICENESS = 19
-OOM_SCORE = "800"  # when memory runs out, the kernel takes the learner and not the app
+What = Literal["learn", "bundle"]
 BUNDLE_S = 20.0  # about how long a bundle takes
 PATIENCE_S = 15.0  # for a learner that was asked to stop
 NEEDED = ("onnx", "onnxruntime", "timm", "torch", "torchvision")
@@ -35,22 +32,11 @@ def missing_for_learning() -> str:
     return "" if absent is None else str(MissingExtra.of(absent, "learn", "Teaching"))
 
 
-def learn_command(store: Path, task: Path, name: str, *, stage: bool) -> list[str]:
-    """The command line of the child."""
-    command = [sys.executable, "-m", "edgecl", "learn", "--json", "--progress-json"]
-    return [*command, f"--store={store}", f"--task={task}", f"--name={name}", *(["--stage"] if stage else [])]
-
-
-def apply_command(store: Path, bundle: Path, *, stage: bool) -> list[str]:
-    """The command line of a child that applies a bundle."""
-    return [sys.executable, "-m", "edgecl", "apply", "--json", f"--store={store}", *(["--stage"] if stage else []), "--", str(bundle)]
-
-
 @dataclass
 class _Job:
     """One child and what it said so far."""
 
-    what: Literal["learn", "bundle"]
+    what: What
     process: subprocess.Popen[str]
     settle: Callable[[bool], None]  # told whether what it was given is in the model now
     pictures: int
@@ -70,6 +56,7 @@ class Learning:
     Args:
         latency_ms: what one answer of the app takes now; the estimate of a store that has never learned begins with it.
         command, apply: make the children's command lines, as `learn_command` and `apply_command` do.
+        written: is told the number of each version that came of it.
     """
 
     def __init__(
@@ -80,11 +67,12 @@ class Learning:
         latency_ms: Callable[[], float | None],
         command: Callable[..., Sequence[str]] = learn_command,
         apply: Callable[..., Sequence[str]] = apply_command,
+        written: Callable[[int], None] = lambda number: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._inbox = store, inbox
         self._latency_ms = latency_ms
-        self._command, self._apply = command, apply
+        self._command, self._apply, self._written = command, apply, written
         self._clock = clock
         self._lock = threading.Lock()
         self._job: _Job | None = None
@@ -141,12 +129,10 @@ class Learning:
         else:
             self._inbox.give_back()  # more pictures will be added to these
 
-    def _begin(
-        self, what: Literal["learn", "bundle"], command: Sequence[str], settle: Callable[[bool], None], *, pictures: int, expected_s: float
-    ) -> None:
+    def _begin(self, what: What, command: Sequence[str], settle: Callable[[bool], None], *, pictures: int, expected_s: float) -> None:
         """Start the child and the thread that follows it; what it was given is settled when it cannot be started."""
         try:
-            process = _child(command)
+            process = start(command)
         except OSError as error:
             settle(False)
             raise EdgeclError(f"the learner cannot be started ({error.strerror}). Is the disk full, or the memory?") from error
@@ -197,15 +183,20 @@ class Learning:
     def _follow(self, job: _Job) -> None:
         """Read what the child says until it ends, then draw the conclusion. Runs in a thread."""
         answers: list[str] = []
-        reader = threading.Thread(target=lambda: answers.extend(job.process.stdout or ()), daemon=True)
-        reader.start()
-        for line in job.process.stderr or ():
-            self._hear(job, line.strip())
-        reader.join()
-        code = job.process.wait()
-        state, problem, result = self._conclusion(job, code, answers)
+        with job.process:  # which closes its pipes and waits for it
+            reader = threading.Thread(target=lambda: answers.extend(job.process.stdout or ()), daemon=True)
+            reader.start()
+            for line in job.process.stderr or ():
+                self._hear(job, line.strip())
+            reader.join()
+        try:
+            state, problem, result = self._conclusion(job, job.process.returncode, answers)
+        except EdgeclError as error:  # the disk is full, or somebody removed the version at this moment
+            state, problem, result = "failed", str(error), None
         with self._lock:
             self._state, self._problem, self._result, self._job = state, problem, result, None
+        if result is not None:
+            self._written(int(result["version"]))
 
     def _hear(self, job: _Job, line: str) -> None:
         try:
@@ -235,19 +226,6 @@ class Learning:
         """What the child said, and each class before and after."""
         manifest: Manifest = self._store.manifest(int(result["version"]))
         return {**result, "classes": manifest.checks.get("classes", {}), "parent": manifest.parent}
-
-
-def _child(command: Sequence[str]) -> subprocess.Popen[str]:
-    """Start the command with the lowest priority; its threads inherit it, for they come later."""
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
-    )
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-    with suppress(OSError):
-        Path(f"/proc/{process.pid}/oom_score_adj").write_text(OOM_SCORE)
-    return process
 
 
 def _object(lines: list[str]) -> dict[str, Any] | None:

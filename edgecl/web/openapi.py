@@ -17,8 +17,7 @@ def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """The document; each endpoint is one operation."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        path = endpoint.path.replace(":path}", "}")
-        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
     return {
         "openapi": "3.1.0",
         "info": {"title": "edgecl", "version": __version__, "description": "The page of the running app, for machines."},

@@ -13,6 +13,7 @@ from edgecl.web.alarms import LOOK_EVERY_S, Watch
 from edgecl.web.frames import Frames
 from edgecl.web.learning import Learning, missing_for_learning
 from edgecl.web.limits import Limits, Turnstile
+from edgecl.web.reporting import Reporting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class Site:
     view: LiveView
     inbox: Inbox
     learning: Learning
+    reporting: Reporting
     frames: Frames
     watch: Watch
     sessions: Sessions
@@ -44,9 +46,10 @@ class Site:
         return names[number]
 
     def close(self) -> None:
-        """End the watch and a learn that goes on."""
+        """End the watch, a learn that goes on, and a report."""
         self.watch.stop()
         self.learning.close()
+        self.reporting.close()
 
 
 def site_of(
@@ -59,12 +62,13 @@ def site_of(
     watch_every_s: float = LOOK_EVERY_S,
 ) -> Site:
     """The parts for a store and a running app."""
-    limits, inbox = limits or Limits(), Inbox(store.root)
+    limits, inbox, reporting = limits or Limits(), Inbox(store.root), Reporting(store)
     return Site(
         store=store,
         view=view,
         inbox=inbox,
-        learning=Learning(store, inbox, latency_ms=lambda: view.status().latency_p50_ms),
+        learning=Learning(store, inbox, latency_ms=lambda: view.status().latency_p50_ms, written=reporting.write_after_learning),
+        reporting=reporting,
         frames=Frames(geometry_of(store.facts.architecture).keep_short),
         watch=Watch(view, every_s=watch_every_s),
         sessions=Sessions(),

@@ -1,19 +1,16 @@
 """The history on the page: versions, what each one changed, promote and roll back, and a version's report."""
 
-import mimetypes
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 
 from edgecl.errors import UsageError
-from edgecl.store import Store, history
+from edgecl.store import history
+from edgecl.store.reports import reports
 from edgecl.web.endpoints import Call, Endpoint
 from edgecl.web.schema import integer, record
 
-REPORT = "report"
-REPORT_PAGE = "index.html"
 # A report is one page with its own styles and pictures; nothing in it runs.
 REPORT_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; sandbox"
 
@@ -22,9 +19,17 @@ def versions(call: Call) -> Mapping[str, Any]:
     """`edgecl.log/1`, newest first; `report` where a version has one."""
     store = call.site.store
     found = history.log_json(history.log(store))
+    written = reports(store.root)
     for row in found["versions"]:
-        row["report"] = REPORT_PAGE in report_files(store, row["number"])
-    return {**found, "current": store.current, "good": store.good, "served": call.site.view.status().version}
+        row["report"] = row["number"] in written
+    return {
+        **found,
+        "current": store.current,
+        "good": store.good,
+        "served": call.site.view.status().version,
+        "writing": call.site.reporting.writing,
+        "report_problem": call.site.reporting.problem,
+    }
 
 
 def version(call: Call) -> Mapping[str, Any]:
@@ -46,23 +51,17 @@ def rollback(call: Call) -> Mapping[str, Any]:
 
 
 def report(call: Call) -> Response:
-    """A file of a version's report."""
-    path = report_files(call.site.store, call.path["number"]).get(call.path["file"])
+    """A version's report. The number is looked up among the reports that are there, and never becomes a path."""
+    path = reports(call.site.store.root).get(call.path["number"])
     if path is None:
-        raise UsageError(f"version {call.path['number']} has no report file {call.path['file']!r:.60}. Write one with: edgecl report")
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Response(path.read_bytes(), media_type=kind, headers={"Content-Security-Policy": REPORT_POLICY})
+        raise UsageError(f"version {call.path['number']} has no report. Write it on the page, under History.")
+    return Response(path.read_bytes(), media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-def report_files(store: Store, number: int) -> dict[str, Path]:
-    """The files of a version's report by their names in it. What is asked for is looked up here, and never becomes a path."""
-    folder = store.folder(number) / REPORT
-    if folder.is_symlink() or not folder.is_dir():
-        return {}
-    files = (
-        path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path.resolve().is_relative_to(folder.resolve())
-    )
-    return {path.relative_to(folder).as_posix(): path for path in files}
+def write_report(call: Call) -> Mapping[str, Any]:
+    """`edgecl.log/1`: begin to write a version's report; `writing` says which one."""
+    call.site.reporting.write(call.path["number"])
+    return versions(call)
 
 
 ENDPOINTS = (
@@ -94,11 +93,20 @@ ENDPOINTS = (
         body=record({}, {"version": integer(0)}),
     ),
     Endpoint(
+        method="POST",
+        path="/api/versions/{number}/report",
+        handler=write_report,
+        summary="Write a version's report, in a process of its own; /api/versions tells when it is there",
+        answers={200: "edgecl.log/1", 409: "no such version, or another report is being written"},
+        changes=True,
+        rate="change",
+    ),
+    Endpoint(
         method="GET",
-        path="/report/{number}/{file:path}",
+        path="/report/{number}",
         handler=report,
-        summary="A file of a version's report; its page is index.html",
-        answers={200: "the file", 404: "no such version, or no such file in its report"},
+        summary="A version's report",
+        answers={200: "HTML", 404: "it has none"},
         media="text/html",
     ),
 )

@@ -125,16 +125,17 @@ class _Work:
     def ratio(self) -> float | None:
         """What being refittable costs on this machine, where that is known."""
         found = timing(self.store, self.blank("refit").family)
-        return None if found is None else float(found["ratio"])
+        return None if found is None or found.get("ratio") is None else float(found["ratio"])
 
     def chosen(self, kind: Choice) -> tuple[_Made, bool]:
         """The engine of the kind asked for, kept; whether it was built."""
         if kind != "auto":
             made = self.make(kind)
-        elif self.ratio() is None:
+        elif timing(self.store, self.blank("refit").family) is None:
             made = self.first()
         else:
-            made = self.make("refit" if (self.ratio() or 0.0) <= REFIT_COST else "frozen", spare=True)
+            ratio = self.ratio()
+            made = self.make("refit" if ratio is not None and ratio <= REFIT_COST else "frozen", spare=True)
         self._keep(made)
         return made, made.plan is not None
 
@@ -146,7 +147,9 @@ class _Work:
             raise
         except EngineUnusable as error:
             self.notes.append(f"{error}. A frozen one is built for each version instead")
-            return self.make("frozen")
+            frozen = self.make("frozen")
+            record_timing(self.store, frozen.facts.family, refit_ms=None, frozen_ms=self.measure(frozen.session))
+            return frozen
         frozen = self.make("frozen")
         refit_ms, frozen_ms = self.measure(refit.session), self.measure(frozen.session)
         record_timing(self.store, refit.facts.family, refit_ms=refit_ms, frozen_ms=frozen_ms)

@@ -23,7 +23,7 @@ from edgecl.architecture import Architecture
 from edgecl.errors import EngineUnusable
 from edgecl.layout import deployment_shapes, refittable_names, safetensors_bytes
 from edgecl.runtime.engines import Kind
-from edgecl.runtime.session import INPUT, make_logger
+from edgecl.runtime.session import INPUT, make_logger, started
 from edgecl.store.atomic import replace_all
 from edgecl_export.graph import Precision, build_graph
 from edgecl_export.to_onnx import GRAPH_FILE, WEIGHTS_FILE, in_precision
@@ -98,17 +98,13 @@ def build_plan(
     """
     road, logger, begun = road_of(trt), make_logger(trt), time.monotonic()
     notes: list[str] = []
-    builder = trt.Builder(logger)
+    builder = started(trt, trt.Builder, logger)
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) if road.strongly_typed else 0
     network = builder.create_network(flags)
     config = builder.create_builder_config()
     with tempfile.TemporaryDirectory() as place:
-        capacity = len(arrays["head.bias"])
-        graph = build_graph(architecture, capacity=capacity, opset=road.opset, precision=road.graph_precision(precision))
-        (Path(place) / GRAPH_FILE).write_bytes(graph)
-        ordered = {tensor: arrays[tensor] for tensor in deployment_shapes(architecture, capacity)}  # the graph points by offset
-        (Path(place) / WEIGHTS_FILE).write_bytes(safetensors_bytes(in_precision(ordered, road.graph_precision(precision))))
-        parser = trt.OnnxParser(network, logger)
+        _write_model(Path(place), architecture, arrays, road.opset, road.graph_precision(precision))
+        parser = trt.OnnxParser(network, logger)  # holds the weights that the network points to until it is built
         if not parser.parse_from_file(str(Path(place) / GRAPH_FILE)):
             faults = "; ".join(parser.get_error(index).desc() for index in range(parser.num_errors))
             raise EngineUnusable(f"TensorRT {trt.__version__} cannot read the graph: {faults or logger.last()}")
@@ -127,6 +123,14 @@ def build_plan(
         )
     _write_cache(config, timing_cache)
     return Built(bytes(memory), time.monotonic() - begun, tuple(notes))
+
+
+def _write_model(folder: Path, architecture: Architecture, arrays: Mapping[str, Array], opset: int, precision: Precision) -> None:
+    """Graph and weights as the parser reads them."""
+    capacity = len(arrays["head.bias"])
+    (folder / GRAPH_FILE).write_bytes(build_graph(architecture, capacity=capacity, opset=opset, precision=precision))
+    ordered = {name: arrays[name] for name in deployment_shapes(architecture, capacity)}  # the graph points by offset
+    (folder / WEIGHTS_FILE).write_bytes(safetensors_bytes(in_precision(ordered, precision)))
 
 
 def surrogate(arrays: Mapping[str, Array], architecture: Architecture, road: Road) -> dict[str, Array]:
@@ -161,12 +165,16 @@ def _configure(trt: Any, builder: Any, config: Any, image_size: int, workspace_m
 
 
 def _set_precision(trt: Any, network: Any, config: Any, road: Road, precision: Precision) -> None:
-    """fp16 by flag on the weakly typed road, with norms, softmax and means kept in fp32; fp32 means fp32, not TF32."""
+    """fp16 by flag on the weakly typed road, with norms, softmax and means in fp32; fp32 means fp32, not TF32.
+
+    Preferred, not obeyed: obeying fails the build where a fused layer has no fp32 kernel, and
+    whether the answers are right is for the self-test to say.
+    """
     if precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)
     elif not road.strongly_typed:
         config.set_flag(trt.BuilderFlag.FP16)
-        config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+        config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
         for index in range(network.num_layers):
             layer = network.get_layer(index)
             if layer.type in (trt.LayerType.NORMALIZATION, trt.LayerType.SOFTMAX, trt.LayerType.REDUCE):
@@ -193,7 +201,8 @@ def _read_cache(config: Any, path: Path, notes: list[str]) -> None:
         content = path.read_bytes()
     except OSError:
         content = b""
-    if not config.set_timing_cache(config.create_timing_cache(content), False):
+    cache = config.create_timing_cache(content)
+    if cache is None or not config.set_timing_cache(cache, False):
         notes.append(f"the timing cache {path.name} is from another GPU or TensorRT and is begun anew")
         config.set_timing_cache(config.create_timing_cache(b""), False)
 

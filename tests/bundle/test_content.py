@@ -1,13 +1,19 @@
 """A header whose fields do not go together is refused, however well its sums are."""
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from edgecl.adapter import adapter_files, adapter_hash
+from edgecl.bundle.container import packed
+from edgecl.bundle.content import Model, header_of, parts_of
 from edgecl.errors import BadInput
-from edgecl.manifest import Recipe, Thresholds
+from edgecl.manifest import ClassEntry, Recipe, Thresholds
 from tests.bundle.builders import TASK, bundle_bytes, contents_and_parts, read
+from tests.store.builders import TINY, random_adapter
 
 CONTENTS, _ = contents_and_parts()
 OLDER, CARRIED = CONTENTS.recipe.steps
@@ -55,3 +61,31 @@ def test_another_backbone(changes: dict[str, Any]) -> None:
     """Weights and architecture must both be the store's."""
     with pytest.raises(BadInput, match="Apply it to a store that was made from the same weights"):
         read(bundle_bytes(**changes))
+
+
+def test_an_adapter_has_the_hash_that_it_is_named_by() -> None:
+    """It would be stored, and shared by versions, under that name."""
+    contents, parts = contents_and_parts(recipe=Recipe(steps=(OLDER, replace(CARRIED, adapter="c" * 64))))
+    renamed = {name.replace(CARRIED.adapter, "c" * 64): data for name, data in parts.items()}
+    with pytest.raises(BadInput, match="the adapter cccccccccccc does not have the hash"):
+        read(packed(header_of(contents, renamed), renamed))
+
+
+def test_a_task_of_vit_tiny_is_below_half_a_megabyte() -> None:
+    """Rank 8 in six blocks, nine classes, no pictures; nothing in it is compressed, so the numbers do not matter."""
+    vit_tiny = replace(TINY, image_size=224, patch_size=16, width=192, depth=12, heads=3, mlp_width=768)
+    files = adapter_files(random_adapter(0, rank=8, first_block=6, architecture=vit_tiny), "vit_tiny_patch16_224")
+    classes = tuple(ClassEntry(id=str(uuid.uuid4()), row=row, name="x" * 99 + str(row), tasks=(TASK,)) for row in range(9))
+    model = Model(
+        head_weight=np.zeros((9, 192), np.float16),
+        head_bias=np.zeros(9, np.float16),
+        means=np.zeros((9, 192), np.float32),
+        covariance=np.zeros(192 * 193 // 2, np.float32),
+        probe=np.zeros((4, 192), np.float32),
+    )
+    parts = parts_of({adapter_hash(files): files}, model, {})
+    step = replace(CARRIED, adapter=adapter_hash(files))
+    contents = replace(
+        CONTENTS, classes=classes, rows={entry.id: entry.row for entry in classes}, recipe=Recipe(steps=(step,)), pictures=()
+    )
+    assert len(packed(header_of(contents, parts), parts)) < 500_000

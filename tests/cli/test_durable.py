@@ -44,6 +44,8 @@ def test_sigterm_stops_a_learn_and_the_same_command_goes_on(place: Path, capsys:
     assert main(LEARN) == 0
     assert f"goes on after {found[1]} steps of a learn that was interrupted" in capsys.readouterr().err
     assert (store.current, read_checkpoint(store.root)) == (2, None)
+    assert main(["show"]) == 0
+    assert f"while it was learned: goes on after {found[1]} steps of a learn that was interrupted" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("place")

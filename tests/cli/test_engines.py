@@ -3,13 +3,16 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgecl.cli import main
-from edgecl.runtime import cudart, trt
+from edgecl.errors import MissingExtra
+from edgecl.runtime import choosing, cudart, trt
 from edgecl.runtime.fake_tensorrt import FakeCuda, fake_tensorrt
 from edgecl.runtime.fake_tensorrt.library import FakeTensorrt
+from edgecl.runtime.rebuild import Rebuild
 from edgecl.store import Store
 
 
@@ -56,6 +59,10 @@ def test_json_has_the_engine(capsys: pytest.CaptureFixture[str]) -> None:
     path = Store.open(Path("model")).root / "engines" / found["engine"]["name"]
     assert path.is_file()
     assert json.loads(path.with_suffix(".json").read_text()) == found["engine"]
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert [
+        key for part in (found, found["engine"], found["engine"]["gpu"], found["selftest"]) for key in part if f'"{key}"' not in page
+    ] == []
 
 
 @pytest.mark.usefixtures("place")
@@ -100,3 +107,19 @@ def test_the_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, cap
     capsys.readouterr()
     assert main(["export", "--trt", "--device", "cpu"]) == 8
     assert "has no TensorRT, so there is nothing to build for it. Use: edgecl export --onnx" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("place", "tensorrt")
+@pytest.mark.parametrize(("more", "builds"), [([], False), (["--loop"], True)])
+def test_only_a_run_without_an_end_has_engines_built(more: list[str], builds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that ends is answered in what is there; a camera, or --loop, is worth a child process that builds for minutes."""
+    asked = []
+
+    class Asked(choosing.AnyPredictor):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            asked.append(options["rebuild"])
+            raise MissingExtra("enough")
+
+    monkeypatch.setattr(choosing, "AnyPredictor", Asked)
+    assert main(["run", "--source", "colours/red", *more]) == 8
+    assert asked == [Rebuild if builds else None]

@@ -12,12 +12,12 @@ from edgecl.settings import LearnSettings
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[LearnSettings]:
-    """The settings with which the library was called; it refuses to do anything."""
-    calls: list[LearnSettings] = []
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, LearnSettings]]:
+    """Device and settings with which the library was called; it refuses to do anything."""
+    calls: list[tuple[str, LearnSettings]] = []
 
-    def refuse(*_: object, settings: LearnSettings, **__: object) -> None:
-        calls.append(settings)
+    def refuse(*_: object, settings: LearnSettings, device: str, **__: object) -> None:
+        calls.append((device, settings))
         raise BadInput("not today")
 
     monkeypatch.setattr("edgecl.learner.learn", refuse)
@@ -32,13 +32,14 @@ def small_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("edgecl.device.detect", lambda: dataclasses.replace(board, profile=profile))
 
 
-def learn(asked: list[LearnSettings], *arguments: str) -> tuple[str, int, int]:
+def learn(asked: list[tuple[str, LearnSettings]], *arguments: str) -> tuple[str, int, int]:
     """Device, threads and batch that a command line leads to."""
     assert main(["learn", "--task", "more", *arguments]) == BadInput.exit_code
-    return asked[-1].device, asked[-1].threads, asked[-1].batch
+    device, settings = asked[-1]
+    return device, settings.threads, settings.batch
 
 
-def test_without_anything_the_defaults_hold(place: Path, asked: list[LearnSettings], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_anything_the_defaults_hold(place: Path, asked: list[tuple[str, LearnSettings]], monkeypatch: pytest.MonkeyPatch) -> None:
     """On a computer whose profile says nothing of threads and batch."""
     board = detect(place)
     monkeypatch.setattr("edgecl.device.detect", lambda: board)
@@ -46,7 +47,7 @@ def test_without_anything_the_defaults_hold(place: Path, asked: list[LearnSettin
 
 
 @pytest.mark.usefixtures("small_board")
-def test_each_beats_the_one_behind_it(place: Path, asked: list[LearnSettings], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_beats_the_one_behind_it(place: Path, asked: list[tuple[str, LearnSettings]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Profile, settings.toml, variable, flag; 0 threads are given, too."""
     assert learn(asked) == ("auto", 4, 8)
     settings = place / "model" / "settings.toml"

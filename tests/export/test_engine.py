@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from edgecl.errors import EngineUnusable, GpuFailed, StoreBusy, UsageError
-from edgecl.layout import refittable_names
+from edgecl.layout import refittable_names, to_deployment
 from edgecl.runtime.cudart import Gpu
 from edgecl.runtime.engines import keep, listed, remove
+from edgecl.runtime.fake_tensorrt import fake_tensorrt
 from edgecl.runtime.fake_tensorrt.plan import Plan
 from edgecl.runtime.findings import timing
 from edgecl.runtime.ort import OrtPredictor
@@ -26,6 +27,7 @@ from edgecl.runtime.trt import TrtPredictor
 from edgecl.store import Store, history
 from edgecl.store.locks import exclusive
 from edgecl_export.graph import write_graph
+from edgecl_export.to_tensorrt import Road, road_of, surrogate
 from tests.runtime.engine_board import Board as EngineBoard
 from tests.runtime.engine_board import board_of as any_board
 
@@ -109,6 +111,49 @@ def test_a_plan_holds_nothing_that_was_learned(board: Board) -> None:
     for name in refittable_names(board.store.facts.architecture):
         assert np.ptp(weights[name]) > 0
     np.testing.assert_allclose(weights["blocks.1.mlp.fc1.weight_t"], base["blocks.1.mlp.fc1.weight"].T, atol=1e-3)
+
+
+@every_release
+def test_stand_ins_have_variety(board: Board) -> None:
+    """Constant tensors, tensors of equal values and the head become noise where they can be changed, each its own; all others stay."""
+    architecture, road = board.store.facts.architecture, road_of(board.trt)
+    empty = np.zeros((16, architecture.width), np.float32), np.zeros(16, np.float32)
+    arrays = to_deployment(board.store.base(), *empty, architecture)
+    constant, first, second = "blocks.0.mlp.fc1.weight_t", "blocks.0.attn.qkv.weight_t", "blocks.1.attn.qkv.weight_t"
+    arrays[constant], arrays[second] = np.ones_like(arrays[constant]), arrays[first].copy()
+    made = surrogate(arrays, architecture, road)
+    changed = {name for name in arrays if not np.array_equal(made[name], arrays[name])}
+    assert changed == {constant, second, "head.weight_t", "head.bias"}
+    assert len({made[name].tobytes() for name in refittable_names(architecture)}) == len(refittable_names(architecture))
+    assert all(np.ptp(made[name]) > 0 for name in refittable_names(architecture))
+    assert 0 < np.abs(made[constant]).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("version", "without", "expected"),
+    [
+        ("10.0.1", ("BuilderFlag.REFIT_INDIVIDUAL",), Road(False, 18, "all")),
+        ("10.3.0", (), Road(False, 18, "individual")),
+        ("10.11.0", (), Road(False, 18, "individual")),
+        ("10.12.0", (), Road(True, 20, "individual")),
+        ("10.8.0", ("BuilderFlag.FP16",), Road(True, 20, "individual")),
+        ("11.0.0", ("BuilderFlag.FP16",), Road(True, 20, "individual")),
+        ("10.12.0", ("NetworkDefinitionCreationFlag.STRONGLY_TYPED",), Road(False, 18, "individual")),
+    ],
+)
+def test_the_road_follows_the_flags(version: str, without: tuple[str, ...], expected: Road) -> None:
+    """A flag that is not there is not used, whatever the version; where both roads are open, 10.12 is the border."""
+    trt = fake_tensorrt("10.3", without=without)
+    trt.__version__ = version
+    assert road_of(trt) == expected
+
+
+def test_tensorrt_8_is_sent_to_trtexec() -> None:
+    """With the command that prints the line."""
+    trt = fake_tensorrt("10.3")
+    trt.__version__ = "8.5.2.2"
+    with pytest.raises(EngineUnusable, match=r"TensorRT 8\.5\.2\.2 is older than 10\. Export for it with: edgecl export --onnx --opset 16"):
+        road_of(trt)
 
 
 @every_release
@@ -413,6 +458,27 @@ def test_auto_freezes_where_a_refit_answers_wrongly(board: Board) -> None:
     assert board.agrees(board.predictor(1), 1)
 
 
+def test_the_next_best_engine_serves_where_the_best_fails(store: Store) -> None:
+    """A frozen engine that was damaged gives way to the one that can be refitted, at once; the failure is recorded."""
+    board = board_of(store)
+    board.export(1, kind="refit")
+    frozen = board.export(1, kind="frozen").facts
+    _flip(store.root / "engines" / frozen.name)
+    predictor = board.predictor(1)
+    assert predictor.serving is not None
+    assert predictor.serving.facts.kind == "refit"
+    assert [entry["engine"] for entry in board.failures()] == [frozen.name]
+
+
+def test_a_refit_engine_that_never_serves_is_not_built_again(store: Store) -> None:
+    """`auto` found out once; the next version gets its frozen engine without a try, and state.json has no ratio."""
+    board = board_of(store, bugs={"drops_a_bias"})
+    first = board.export(1, kind="auto")
+    assert timing(store, first.facts.family) == {"refit_ms": None, "frozen_ms": pytest.approx(0, abs=60), "ratio": None}
+    second = board.export(2, kind="auto")
+    assert (second.facts.kind, second.built, second.ratio, second.notes) == ("frozen", True, None, ())
+
+
 def test_frozen_engines_of_old_versions_go(store: Store) -> None:
     """Only those of the version itself, of current and of good stay."""
     board = board_of(store)
@@ -443,7 +509,7 @@ def test_fp32_means_fp32(board: Board, release: str) -> None:
 
 
 def test_norms_and_softmax_stay_in_fp32_on_the_weakly_typed_road(store: Store) -> None:
-    """Only there layers are pinned, and the flag that makes TensorRT obey is set."""
+    """Only there layers are pinned."""
     weak, typed = board_of(store, "10.3"), board_of(store, "10.16")
     weak.export(1)
     typed.export(1)

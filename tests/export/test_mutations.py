@@ -55,7 +55,7 @@ MUTATIONS = (
     Mutation("a copy beside what serves", "edgecl/runtime/trt.py", "        self.adopt(self.prepare(folder))", "        self.close()\n        self.adopt(self.prepare(folder))", "test_fallback"),
     Mutation("failures are remembered", "edgecl/runtime/trt.py", "        if earlier is not None:\n", "        if False:\n", "test_selftest_failure"),
     Mutation("nothing learned in a plan", "export/edgecl_export/engine.py", "to_deployment(store.base(), *empty, architecture)", "to_deployment(store.merged_state(store.manifest(self.number).recipe), *empty, architecture)", "holds_nothing"),
-    Mutation("noise for what has no variety", "export/edgecl_export/to_tensorrt.py", "np.ptp(array) == 0 or", "False or", "holds_nothing"),
+    Mutation("noise for what has no variety", "export/edgecl_export/to_tensorrt.py", "np.ptp(array) == 0 or", "False or", "stand_ins_have"),
     Mutation("exactly our weights", "export/edgecl_export/to_tensorrt.py", "        config.set_flag(trt.BuilderFlag.REFIT)\n        return\n", "        pass\n", "old_releases"),
     Mutation("what refitting may cost", "export/edgecl_export/engine.py", "REFIT_COST = 1.10", "REFIT_COST = 1.20", "auto_takes_a_frozen"),
     Mutation("fp32 without TF32", "export/edgecl_export/to_tensorrt.py", "        config.clear_flag(trt.BuilderFlag.TF32)\n", "        pass\n", "fp32_means"),

@@ -64,8 +64,12 @@ def compile_stubs(version: str, folder: Path) -> Path:
     return folder
 
 
-def members(version: str, folder: Path) -> dict[str, Any]:
-    """What the real bindings of `version` have, read in a process of its own; `folder` is empty and will hold wheel and stubs.
+def run_over_stubs(version: str, folder: Path, script: Path, *paths: Path) -> str:
+    """What a script prints that imports the real bindings of `version` as `tensorrt_bindings`, in a process of its own.
+
+    Args:
+        folder: empty; will hold wheel and stubs.
+        paths: what the script imports from beside them.
 
     Raises:
         Unavailable: the bindings cannot be had here.
@@ -74,11 +78,19 @@ def members(version: str, folder: Path) -> dict[str, Any]:
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": str(compile_stubs(version, folder / "stubs")),
-        "PYTHONPATH": str(fetch(version, folder / "wheel")),
+        "PYTHONPATH": os.pathsep.join(map(str, (fetch(version, folder / "wheel"), *paths))),
     }
-    dump = Path(__file__).with_name("dump_members.py")
-    found = subprocess.run([sys.executable, str(dump)], env=environment, capture_output=True, text=True, check=True)
-    return {"source": VERSIONS[version], **json.loads(found.stdout)}
+    return subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def members(version: str, folder: Path) -> dict[str, Any]:
+    """What the real bindings of `version` have; `folder` is empty.
+
+    Raises:
+        Unavailable: the bindings cannot be had here.
+    """
+    found = run_over_stubs(version, folder, Path(__file__).with_name("dump_members.py"))
+    return {"source": VERSIONS[version], **json.loads(found)}
 
 
 def written(found: dict[str, Any]) -> str:

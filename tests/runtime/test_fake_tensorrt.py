@@ -1,7 +1,9 @@
 """The fake TensorRT has what the real one has, and nothing else."""
 
+import json
 import re
 import tempfile
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from edgecl.runtime.fake_tensorrt.library import takes
 from edgecl.runtime.session import make_logger
 from edgecl.store import Store
 from edgecl_export.engine import export_engine
-from tests.runtime.bindings import FOLDER, VERSIONS, Unavailable, members, written
+from edgecl_export.to_tensorrt import road_of
+from tests.runtime.bindings import FOLDER, VERSIONS, Unavailable, members, run_over_stubs, written
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 every_version = pytest.mark.parametrize("version", sorted(VERSIONS))
@@ -42,6 +45,22 @@ def test_the_members_are_nvidias_own(version: str, tmp_path: Path) -> None:
     path = FOLDER / f"{version}.json"
     behaviours = fake_tensorrt(version).behaviours
     assert path.read_text(encoding="utf-8") == written({**found, "behaviours": behaviours})
+
+
+@pytest.mark.slow
+@every_version
+def test_our_code_on_nvidias_own_bindings(version: str, tmp_path: Path) -> None:
+    """What needs no GPU runs on the real enums and classes: the logger, the road, weights in both types, and a builder that cannot start."""
+    try:
+        found = json.loads(run_over_stubs(version, tmp_path, Path(__file__).with_name("on_real_bindings.py"), ROOT, ROOT / "export"))
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    fake: Any = fake_tensorrt(version)
+    assert found["road"] == list(astuple(road_of(fake)))
+    assert found["errors"] == ["kept", "kept, too"]
+    assert found["weights"] == [["FLOAT", 6, "float32"], ["HALF", 6, "float16"]]
+    assert found["refused"] == "the engine holds w as 6 values of type DataType.INT8, the version has 6 of float32"
+    assert found["start"].startswith(f"TensorRT {fake.__version__} cannot start (")
 
 
 @every_version

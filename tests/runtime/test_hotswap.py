@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecl.errors import EdgeclError, MissingExtra, ParityFailed, StoreDamaged
+from edgecl.errors import EdgeclError, GpuFailed, MissingExtra, ParityFailed, StoreBusy, StoreDamaged
 from edgecl.runtime.hotswap import StoreServing
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.store import Store, health
@@ -312,10 +312,14 @@ class TestFailure:
         with serving(retry_s=1000.0) as now:
             assert (now.now.number, store.current) == (1, NEWEST)
 
-    def test_what_the_version_cannot_help_is_not_held_against_it(self, store: Store, board: Board, serving: Any) -> None:
-        """A missing package is no failed start."""
-        board.broken, board.fault = {NEWEST}, MissingExtra("no onnxruntime")
-        with pytest.raises(MissingExtra), serving():
+    @pytest.mark.parametrize("fault", [MissingExtra("no onnxruntime"), GpuFailed("out of memory"), StoreBusy("somebody learns")], ids=repr)
+    def test_what_the_version_cannot_help_is_not_held_against_it(
+        self, store: Store, board: Board, serving: Any, fault: EdgeclError
+    ) -> None:
+        """The error is told as it is, and no start has failed; the good version, for which it would be no different, is not tried."""
+        store.mark_good(1)
+        board.broken, board.fault = {NEWEST}, fault
+        with pytest.raises(type(fault)), serving():
             pass
         assert health.starts(store.state(), NEWEST) == 0
         assert health.failure(store.state(), NEWEST) is None

@@ -227,3 +227,12 @@ def test_a_missing_onnxruntime_is_named_with_its_extra(monkeypatch: pytest.Monke
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(MissingExtra, match=r"pip install 'edgecl\[run\]'"):
         OrtPredictor()
+
+
+def test_its_threads_do_not_spin_between_two_frames(version: Path) -> None:
+    """A core that waits in a circle is one that a learner on the same board cannot have."""
+    predictor = OrtPredictor(threads=2)
+    predictor.load(version)
+    assert predictor._loaded is not None
+    options = predictor._loaded.session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"

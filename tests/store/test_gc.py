@@ -207,3 +207,25 @@ def test_purge_does_not_pull_a_version_from_under_the_app(long: Store) -> None:
         purge(long, gone)
     assert snapshot(long.root) == before
     assert purge(long, gone).versions_removed == (5,)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_engines_go_with_the_weights_that_they_hold(long: Store, dry_run: bool) -> None:
+    """A frozen plan, its JSON and ONNX Runtime's engines go when their version does; those of the others, and what refits, stay."""
+    engines = long.root / "engines"
+    engines.mkdir(exist_ok=True)
+    kept, gone = (long.manifest(number).files["weights.safetensors"].sha256[:16] for number in (1, 5))
+    stay = {"a-fp16-refit.plan", "a-fp16-refit.json", "x.timing", f"a-frozen-{kept}.plan", f"a-frozen-{kept}.json", f"ort-{kept}"}
+    go = {f"a-frozen-{gone}.plan", f"a-frozen-{gone}.json", f"ort-{gone}"}
+    for name in stay | go:
+        place = engines / name
+        if name.startswith("ort"):
+            place.mkdir()
+            place = place / "x.engine"
+        place.write_bytes(b"x" * 1000)
+    assert gc(long).versions_removed == ()
+    assert {path.name for path in engines.iterdir()} == stay | go
+    without = gc(long, keep=0, dry_run=True).bytes_freed
+    report = gc(long, keep=0, dry_run=dry_run)
+    assert report.bytes_freed == without >= 3000
+    assert {path.name for path in engines.iterdir()} == (stay | go if dry_run else stay)

@@ -415,3 +415,15 @@ def test_use_serves_current_with_weights(store: Store) -> None:
     (store.root / "current").unlink()
     with pytest.raises(StoreDamaged, match="no version is current"), store.use():
         pass
+
+
+def test_a_number_that_was_not_recorded_is_made_up_for(store: Store) -> None:
+    """A kill between a version's appearance and its record: promoting, and whatever removes versions, records it."""
+    two = learn(store, "sprite", promote=False)
+    store.update_state(lambda state: {**state, "next_version": two})
+    assert store.next_number() == 3
+    store.settle()
+    assert store.state()["next_version"] == 3
+    store.update_state(lambda state: {**state, "next_version": two})
+    assert store.promote(two, expected=1)
+    assert store.state()["next_version"] == 3

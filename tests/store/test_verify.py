@@ -1,5 +1,6 @@
 """verify finds damage to each file, and calls nothing damage that is legal."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -176,3 +177,22 @@ def test_a_manifest_of_another_capacity_is_found(store: Store) -> None:
     (store.folder(1) / "manifest.json").write_bytes(manifest_bytes(replace(manifest, files=files).sealed()))
     problems = {finding.path: finding.problem for finding in verify(store)}
     assert "lists weights of 7 bytes, but the architecture has" in problems["versions/000001/manifest.json"]
+
+
+def test_engines_are_compared_with_the_json_beside_them(store: Store) -> None:
+    """Size, and with `deep` every byte; what is wrong is untidy and not damage, for it is built again and not served."""
+    engines = store.root / "engines"
+    engines.mkdir(exist_ok=True)
+    for name in ("whole", "cut", "changed", "odd"):
+        plan = f"plan {name}".encode()
+        (engines / f"{name}.plan").write_bytes(plan)
+        (engines / f"{name}.json").write_text(json.dumps({"sha256": hashlib.sha256(plan).hexdigest(), "bytes": len(plan)}))
+    (engines / "cut.plan").write_bytes(b"p")
+    flip(engines / "changed.plan")
+    (engines / "odd.json").write_text("{}")
+    (engines / "x.timing").write_bytes(b"cache")
+    assert {finding.path for finding in verify(store)} == {"engines/cut.plan", "engines/odd.json"}
+    findings = verify(store, deep=True)
+    assert {finding.path for finding in findings} == {"engines/cut.plan", "engines/changed.plan", "engines/odd.json"}
+    assert not any(finding.damage for finding in findings)
+    assert all("edgecl export --trt" in finding.remedy for finding in findings)

@@ -62,8 +62,8 @@ def test_whoever_may_change_things_breaks_nothing(page: PageServer, store: Store
     from edgecl.store.verify import verify
 
     monkeypatch.setattr("edgecl.web.looking.FRAME_WAIT_S", 0.05)
-    for command in ("_command", "_apply"):
-        monkeypatch.setattr(page.site.learning, command, lambda *_, **__: ["false"])
+    for job, command in ((page.site.learning, "_command"), (page.site.learning, "_apply"), (page.site.reporting, "_command")):
+        monkeypatch.setattr(job, command, lambda *_, **__: ["false"])
     token = access.new_token(store)
     client = Client(page)
     assert client.get("/api/cameras/0/frame").status == 200

@@ -14,8 +14,9 @@ import pytest
 from edgecl.errors import BadPictures, EdgeclError, StoreBusy
 from edgecl.store import Store
 from edgecl.store.inbox import Inbox
+from edgecl.web.child import NICENESS, apply_command, learn_command
 from edgecl.web.estimate import SHARES, START_S, seconds_left, seconds_to_learn
-from edgecl.web.learning import NICENESS, Learning, apply_command, learn_command, missing_for_learning
+from edgecl.web.learning import Learning, missing_for_learning
 from tests.runtime.waiting import until
 
 PROGRESS = """{"format": "edgecl.progress/1", "stage": "training", "done": 1, "total": 2, "seconds": 1.0}"""
@@ -78,6 +79,7 @@ def test_a_learn_is_followed_to_its_end(store: Store, inbox: Inbox) -> None:
         ("say('error: the disk is full'); sys.exit(7)", "failed", "the disk is full", 2),
         ("say('some words'); sys.exit(1)", "failed", "the learner ended with 1: some words", 2),
         ("sys.exit(0)", "failed", "the learner ended with 0: it said nothing", 2),
+        ("print(json.dumps({'version': 99, 'state': 'current'}))", "failed", "there is no version 99", 0),
         ("print('[1]'); sys.exit(0)", "failed", "the learner ended with 0: it said nothing", 2),
         ("os.kill(os.getpid(), 9)", "failed", "the learner ended with -9: it said nothing", 2),
         ("sys.exit(130)", "stopped", "", 2),
@@ -88,7 +90,7 @@ def test_how_a_learn_may_end(store: Store, inbox: Inbox, script: str, state: str
     found = learning(store, inbox, script)
     found.start(stage=False)
     until(lambda: found.status()["state"] != "running")
-    assert (found.status()["state"], found.status()["problem"], waiting(inbox)) == (state, problem, left)
+    assert (found.status()["state"], found.status()["problem"].partition(";")[0], waiting(inbox)) == (state, problem, left)
 
 
 def test_a_learn_is_stopped(store: Store, inbox: Inbox) -> None:
@@ -157,7 +159,7 @@ def test_the_real_apply_brings_what_another_camera_learned(store: Store, inbox: 
     from edgecl.store.history import rollback
 
     assert main(["pack", "3", "--since", "2", "--out", str(tmp_path / "task.edgecl"), "--store", str(store.root), "--pictures"]) == 0
-    rollback(store, 1)
+    rollback(store, 2)
     found = Learning(store, inbox, latency_ms=lambda: 1.0)
     found.apply((tmp_path / "task.edgecl").read_bytes(), stage=False)
     until(lambda: found.status()["state"] != "running", 180.0)
@@ -247,6 +249,17 @@ def test_what_is_left(stage: str, done: int, total: int, passed_s: float, expect
     """First the estimate less what has passed, then what the part that is done says."""
     assert seconds_left(stage, done, total, passed_s=passed_s, expected_s=60.0) == pytest.approx(expected)
     assert sum(SHARES.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("script", "told"), [(f"print('{RESULT % 'current'}')", [3]), ("sys.exit(4)", [])])
+def test_whoever_wants_to_know_is_told_of_a_new_version(store: Store, inbox: Inbox, script: str, told: list[int]) -> None:
+    """Its number, once it is written: the page then has its report made. A learn that failed made none."""
+    numbers: list[int] = []
+    found = Learning(store, inbox, latency_ms=lambda: 10.0, command=child(script), written=numbers.append)
+    found.start(stage=False)
+    until(lambda: found.status()["state"] != "running")
+    found.close()
+    assert numbers == told
 
 
 @pytest.mark.slow

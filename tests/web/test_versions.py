@@ -1,9 +1,13 @@
 """The history on the page."""
 
+import sys
+
 import pytest
 
 from edgecl.store import Store
-from edgecl.web.versions import report_files
+from edgecl.store.verify import verify
+from edgecl.web.server import PageServer
+from tests.runtime.waiting import until
 from tests.web.client import Client
 
 
@@ -46,19 +50,39 @@ def test_what_cannot_be_served_is_told(client: Client, store: Store, path: str, 
 
 
 def test_a_report_is_served_from_its_listing_alone(client: Client, store: Store) -> None:
-    """Its page and files come with a policy under which nothing in it runs; a link, or a file beside it, is not one of its files."""
-    folder = store.folder(3) / "report"
-    (folder / "charts").mkdir(parents=True)
-    (folder / "index.html").write_text("<h1>fine</h1>", encoding="utf-8")
-    (folder / "charts" / "one.svg").write_text("<svg/>", encoding="utf-8")
-    (folder / "settings").symlink_to(store.root / "settings.toml")
-    assert sorted(report_files(store, 3)) == ["charts/one.svg", "index.html"]
-    page = client.get("/report/3/index.html")
-    assert (page.status, page.data) == (200, b"<h1>fine</h1>")
+    """It comes with a policy under which nothing in it runs; a link, or what is no version's number, is no report."""
+    folder = store.root / "reports"
+    folder.mkdir()
+    (folder / "000003.html").write_text("<h1>fine</h1>", encoding="utf-8")
+    (folder / "000002.html").symlink_to(store.root / "settings.toml")
+    page = client.get("/report/3")
+    assert (page.status, page.data, page.headers["content-type"]) == (200, b"<h1>fine</h1>", "text/html; charset=utf-8")
     assert page.headers["content-security-policy"].endswith("; sandbox")
-    assert client.get("/report/3/charts/one.svg").headers["content-type"] == "image/svg+xml"
-    for name in ("settings", "../manifest.json", "%2e%2e/manifest.json", "..%2fmanifest.json", "charts", "", "/etc/passwd"):
-        assert client.get(f"/report/3/{name}").status in (400, 404), name
-    assert client.get("/report/2/index.html").problem.endswith("Write one with: edgecl report")
-    rows = client.get("/api/versions").json()["versions"]
-    assert [row["report"] for row in rows] == [True, False, False, False]
+    assert client.get("/report/2").problem == "version 2 has no report. Write it on the page, under History."
+    for name in ("..%2fsettings.toml", "%2e%2e", "000003.html", "3/", "-1", "settings.toml"):
+        assert client.get(f"/report/{name}").status in (400, 404), name
+    found = client.get("/api/versions").json()
+    assert [row["report"] for row in found["versions"]] == [True, False, False, False]
+    assert (found["writing"], found["report_problem"]) == (None, "")
+
+
+def test_a_report_that_cannot_be_written_is_told(client: Client, page: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one is being written another one has to wait; what its writer says is shown beside the versions."""
+    script = "import sys, time; time.sleep(1); print('error: the disk is full', file=sys.stderr); sys.exit(7)"
+    monkeypatch.setattr(page.site.reporting, "_command", lambda *_: [sys.executable, "-c", script])
+    assert client.post("/api/versions/9/report").status == 409
+    assert client.post("/api/versions/3/report").json()["writing"] == 3
+    assert client.post("/api/versions/2/report").problem == "the report of version 3 is being written. Wait for it."
+    until(lambda: client.get("/api/versions").json()["writing"] is None)
+    assert client.get("/api/versions").json()["report_problem"] == "the report of version 3 was not written: the disk is full"
+
+
+@pytest.mark.slow
+def test_a_report_is_written_and_read(client: Client, store: Store) -> None:
+    """`edgecl report` as a child writes the page of a version, from where it is served."""
+    assert client.post("/api/versions/3/report").status == 200
+    until(lambda: client.get("/api/versions").json()["writing"] is None, 120.0)
+    page = client.get("/report/3")
+    assert (page.status, client.get("/api/versions").json()["report_problem"]) == (200, "")
+    assert b"<h1>Version 3 " in page.data
+    assert verify(store, deep=True) == []

@@ -243,7 +243,7 @@ class Builder(Guarded):
             return "[optimizer.cpp::computeCosts] Error Code 10: Internal Error (Could not find any implementation for node)"
         if {"REFIT", "REFIT_INDIVIDUAL"} <= config._flags:
             return "[config.cpp] Error Code 3: API Usage Error (kREFIT and kREFIT_INDIVIDUAL cannot both be set)"
-        if network._typed and {"FP16", "OBEY_PRECISION_CONSTRAINTS"} & config._flags:
+        if network._typed and {"FP16", "PREFER_PRECISION_CONSTRAINTS"} & config._flags:
             return "[config.cpp] Error Code 3: API Usage Error (precision flags cannot be set in a strongly typed network)"
         if len(config._profiles) != 1 or "pictures" not in config._profiles[0]._shapes:
             return "[network.cpp] Error Code 4: API Usage Error (Network has dynamic or shape inputs, but no optimization profile has been defined)"

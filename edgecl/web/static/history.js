@@ -6,7 +6,8 @@ import { comparison } from "./teach.js";
 
 export async function drawHistory() {
   const found = await get("/api/versions");
-  byId("history").replaceChildren(...found.versions.map((row) => card(row, found)));
+  const problem = found.report_problem ? [el("p", { className: "alarm" }, found.report_problem)] : [];
+  byId("history").replaceChildren(...problem, ...found.versions.map((row) => card(row, found)));
 }
 
 function card(row, found) {
@@ -22,7 +23,7 @@ function card(row, found) {
     el("p", { className: "soft small" }, [figures(row), when(row.created)].filter(Boolean).join(" · ")),
     el("div", { className: "row" },
       row.number === found.current ? null : el("button", { click: () => serve(row, found) }, row.number < found.current ? "Roll back to it" : "Serve it"),
-      row.report ? el("a", { className: "button-link", href: `/report/${row.number}/index.html`, target: "_blank", rel: "noopener" }, "Report") : null),
+      reportLink(row, found)),
     row.operation === "learn" ? details(row.number) : null);
 }
 
@@ -59,6 +60,21 @@ function details(number) {
     }
   });
   return element;
+}
+
+function reportLink(row, found) {
+  if (row.number === found.writing) return el("span", { className: "soft small" }, "The report is being written …");
+  if (row.report) return el("a", { className: "button-link", href: `/report/${row.number}`, target: "_blank", rel: "noopener" }, "Report");
+  return el("button", { className: "quiet", disabled: found.writing !== null, click: () => write(row.number) }, "Write a report");
+}
+
+async function write(number) {
+  try {
+    await change("POST", `/api/versions/${number}/report`);
+    await drawHistory();
+  } catch (problem) {
+    toast(problem.message);
+  }
 }
 
 async function serve(row, found) {

@@ -19,6 +19,8 @@ ROWS = (
     Bad("a drop of 7", f"{LEARN} --max-drop 7", 2, "'7' | a number from 0 to 1 | edgecl learn --help"),
     Bad("a drop that is not a number", f"{LEARN} --max-drop nan", 2, "'nan' | a number from 0 to 1 | edgecl learn --help"),
     Bad("a capacity of 100", f"{INIT} --capacity 100", 2, "--capacity 100 | a multiple of 8 | such as 128", weights()),
+    Bad("a capacity of a million", f"{INIT} --capacity 1000000", 2, "--capacity 1000000 | up to 65536 | such as 128", weights()),
+    Bad("growing to a million", "grow --capacity 1000000", 2, "--capacity 1000000 | up to 65536 | a multiple of 8"),
     Bad(
         "an adapter above the last block",
         f"{INIT} --first-block 12",
