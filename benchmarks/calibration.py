@@ -1,7 +1,7 @@
 """How far a version's scores are from what they promise, with and without the temperature that is folded into its head.
 
     python benchmarks/grocery.py --split test --order 0                    # first: the store
-    python benchmarks/calibration.py --split test --order 0 --after 9
+    python benchmarks/calibration.py --split test --order 0 --after 9 [--every 4]
 
 Expected calibration error over the split's pictures of known classes: 15 bins of equal width over the score of the answer, the mean over
 pictures of the gap between a bin's accuracy and its mean score. `before` multiplies the logits by the temperature again, which leaves the
