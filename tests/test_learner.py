@@ -166,7 +166,7 @@ def test_a_task_made_to_hurt_is_refused_by_the_gate(tmp_path: Path) -> None:
     result = teach(store, hurt)
     assert (result.state, store.current, result.gate.passed) == ("staged", 1, False)
     assert any("held-out pictures of old classes fell from" in reason for reason in result.gate.reasons)
-    classes = store.manifest(2).checks["classes"]
+    classes, old = store.manifest(2).checks["classes"], [entry.name for entry in store.manifest(1).classes]
     assert set(classes) == {*old, *(f"thing {index}" for index in range(len(old)))}
 
     def share(count: str, *, new: bool) -> float:

@@ -112,6 +112,11 @@ class AnyPredictor:
         return self._loaded().provider
 
     @property
+    def upgrading(self) -> bool:
+        """Whether an engine for what is loaded is being built or made ready."""
+        return self._upgrade is not None and self._upgrade.pending
+
+    @property
     def precision(self) -> Precision:
         """In which it computes, and by whose limits its self-test is judged."""
         return self._loaded().precision

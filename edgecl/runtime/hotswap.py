@@ -24,6 +24,8 @@ SETTLED_AFTER_S = 60.0  # of serving until a start no longer counts, even when n
 RETRY_S = 30.0  # between the first failure of a version and its second and last start
 BREATH_S = 0.02  # between two canary pictures while another version serves on the same cores
 
+FASTEST = "tensorrt"  # where a version serves in this runtime, none takes over in a slower one
+
 OpenPredictor = Callable[[Path], Predictor]
 """Loads the version in a folder into a predictor of its own."""
 
@@ -68,6 +70,7 @@ class StoreServing:
         self._since_s = self._last_answer_s = time.monotonic()
         self._settled: int | None = None  # the version whose start no longer counts
         self._ready: Served | None = None
+        self._held: Served | None = None  # loaded in a slower runtime than the one that serves, until its engine is there
         self._retired: list[Served] = []
         self._retry_at_s: dict[int, float] = {}
         self._lock = threading.Lock()  # for _ready and _retired
@@ -89,7 +92,7 @@ class StoreServing:
             self._thread.join()
             if kind is None or issubclass(kind, KeyboardInterrupt):
                 self._settle()
-        for served in (self.now, self._ready, *self._retired):
+        for served in (self.now, self._ready, self._held, *self._retired):
             if served is not None:
                 served.release.close()
 
@@ -227,6 +230,11 @@ class StoreServing:
             if ready is not None and ready.number != wanted:
                 self._retired.append(ready)
                 ready = self._ready = None
+        if self._held is not None and self._held.number != wanted:
+            self._let_go()
+        if self._held is not None:
+            self._look_at_held(self._held)
+            return
         if wanted is None or wanted in (self.now.number, ready and ready.number) or not self._may_start(wanted):
             return
         try:
@@ -236,8 +244,30 @@ class StoreServing:
                 return  # noted and told
             self._retry_at_s[wanted] = time.monotonic() + self._retry_s
             raise
+        if self.now.runtime == FASTEST != served.runtime:
+            self._tell(f"version {wanted} has no engine that serves it; version {self.now.number} goes on serving on its own")
+            self._held = served
+            return
         with self._lock:
             self._ready = served
+
+    def _look_at_held(self, held: Served) -> None:
+        """Ask it one picture, for that is when it goes over to an engine that was built; without one it has failed."""
+        with self._store.use(held.number) as folder:
+            precision: Precision = getattr(held.predictor, "precision", "fp32")
+            result = self_test(_OneByOne(held.predictor, BREATH_S), folder, held.manifest.rows(), precision=precision)
+        if held.runtime == FASTEST and result.passed:
+            self._held = None
+            with self._lock:
+                self._ready = held
+        elif not getattr(held.predictor, "upgrading", False):
+            self._let_go()
+            self._failed(held.number, "no engine serves it. Build one with: edgecl export --trt")
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.release.close()
 
     def _may_start(self, number: int) -> bool:
         state = self._store.state()

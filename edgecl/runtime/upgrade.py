@@ -51,6 +51,11 @@ class Upgrade:
             return self._look_at_thread()
         return None
 
+    @property
+    def pending(self) -> bool:
+        """Whether an engine may still come of it."""
+        return self._building is not None or self._thread is not None
+
     def close(self) -> None:
         """End the child, wait for the thread, free what it made."""
         if self._building is not None:

@@ -24,6 +24,8 @@ class Board:
     def __init__(self) -> None:
         self.wrong: set[int] = set()
         self.broken: set[int] = set()
+        self.slow: set[int] = set()  # versions without an engine
+        self.building = False
         self.open = self.tries = 0
         self.fault: EdgeclError = StoreDamaged("the engine is gone")
 
@@ -48,6 +50,14 @@ class BoardPredictor:
         self.real.load(folder)
         self.number = number
         self.board.open += 1
+
+    @property
+    def runtime(self) -> str:
+        return "onnxruntime" if self.number in self.board.slow else "tensorrt"
+
+    @property
+    def upgrading(self) -> bool:
+        return self.board.building
 
     def infer(self, pictures: Any) -> Any:
         if self.fail:
@@ -91,6 +101,47 @@ def answer(serving: StoreServing, frames: int = 1) -> None:
         serving.turn()
         serving.now.predictor.infer(np.zeros((1, 32, 32, 3), np.uint8))
         serving.answered()
+
+
+class TestEngines:
+    def test_a_version_waits_for_its_engine_while_the_old_one_serves(
+        self, store: Store, board: Board, serving: Any, told: list[str]
+    ) -> None:
+        """On an engine nothing slower takes over; the version does as soon as its engine is there."""
+        promote(store, 2)
+        board.slow, board.building = {NEWEST}, True
+        with serving() as now:
+            promote(store, NEWEST)
+            until(lambda: now._held)
+            time.sleep(0.1)
+            assert (now.turn(), now.now.number, store.current) == (False, 2, NEWEST)
+            assert f"version {NEWEST} has no engine that serves it; version 2 goes on serving on its own" in told
+            board.slow = set()
+            until(now.turn)
+            assert (now.now.number, now.now.runtime) == (NEWEST, "tensorrt")
+
+    def test_a_version_whose_engine_never_comes_has_failed(self, store: Store, board: Board, serving: Any) -> None:
+        """The old engine goes on serving, the reason is kept, and after the second try `current` goes back."""
+        promote(store, 2)
+        board.slow = {NEWEST}
+        with serving() as now:
+            answer(now, 5)
+            until(lambda: store.good == 2)
+            promote(store, NEWEST)
+            until(lambda: store.current == 2)
+            assert (now.now.number, now.swaps.count) == (2, 0)
+            assert "no engine serves it. Build one with: edgecl export --trt" in (now.swaps.last_fault or "")
+
+    def test_a_rollback_lets_go_of_what_waits(self, store: Store, board: Board, serving: Any) -> None:
+        """It is closed, and the old version serves on."""
+        promote(store, 2)
+        board.slow, board.building = {NEWEST}, True
+        with serving() as now:
+            promote(store, NEWEST)
+            until(lambda: now._held)
+            promote(store, 2)
+            until(lambda: now._held is None and board.open == 1)
+            assert now.now.number == 2
 
 
 class TestSwap:
