@@ -146,7 +146,8 @@ class Learning:
         with self._lock:
             if self._job is not None:
                 self._job.stopping = True
-                self._job.process.send_signal(signal.SIGINT)
+                # Not SIGINT: a child of an app that was started in the background of a script ignores that one.
+                self._job.process.terminate()
 
     def close(self) -> None:
         """Stop, and wait until nothing of it runs any more."""
@@ -218,7 +219,7 @@ class Learning:
         problem = next((line.removeprefix("error: ") for line in reversed(job.said) if line.startswith("error: ")), "")
         if code == GateFailed.exit_code and result is not None:
             return "refused", problem, self._with_classes(result)
-        if job.stopping or code in (Interrupted.exit_code, -signal.SIGINT):
+        if job.stopping or code in (Interrupted.exit_code, -signal.SIGINT, -signal.SIGTERM):
             return "stopped", "", None
         return "failed", problem or f"the learner ended with {code}: {' '.join(job.said)[-300:] or 'it said nothing'}", None
 

@@ -31,6 +31,7 @@ def test_the_store_of_another_user_is_read_and_not_changed(store: Store, monkeyp
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_that_is_a_link_is_not_followed(store: Store, tmp_path: Path, name: str) -> None:
     """A store from elsewhere could have a tmp/ that is somebody's photos: sweeping it would delete them."""
+    (store.root / name).mkdir(exist_ok=True)
     (store.root / name).rename(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "photo.jpg").write_bytes(b"mine")
     (store.root / name).symlink_to(tmp_path / "elsewhere")
