@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from edgecl.economy import Economy
+from edgecl.errors import BadInput, StoreDamaged
 from edgecl.guard import Guard
 from edgecl.lesson import Lesson, prepare
 from edgecl.manifest import Manifest
 from edgecl.outcome import learning_bytes
 from edgecl.preprocess import geometry_of
-from edgecl.resume import Start, fresh, is_same, lesson_hash, start
+from edgecl.resume import Start, finished, fresh, is_same, last_one, lesson_hash, start
 from edgecl.settings import LearnSettings
 from edgecl.store import Store
 from edgecl.store.checkpoints import Checkpoint
@@ -99,7 +100,15 @@ def begin(
         key = lesson_hash(store, parent, lesson, used, max_drop, made_by)
         return Begun(parent, start.number, lesson, used, max_drop, key, start.checkpoint)
 
-    found = begun(start(store, guard))
+    place = start(store, guard)
+    repeated = _repeated(store, name, begun) if place.checkpoint is None else None
+    if repeated is not None:
+        guard.record(
+            f"version {repeated.number} was learned from the same pictures with the same settings, and nothing happened since, so there is "
+            "nothing to learn. To learn them once more all the same, give another --seed"
+        )
+        return repeated
+    found = begun(place)
     checkpoint = found.checkpoint
     if checkpoint is not None and not is_same(store, checkpoint, found.key):
         guard.record(
@@ -112,6 +121,16 @@ def begin(
         guard.record(f"goes on after {checkpoint.steps} steps of a learn that was interrupted")
     require_space(store.root, learning_bytes(store, found.parent, found.lesson), "learning this task")
     return found
+
+
+def _repeated(store: Store, name: str, begun: Callable[[Start], Begun]) -> Begun | None:
+    """This learn, if its version is there already and was the last thing that happened: a kill may have come before the answer."""
+    try:
+        last = last_one(store, name)
+        found = begun(last) if last is not None else None
+        return found if found is not None and finished(store, found.number, found.key) is not None else None
+    except (BadInput, StoreDamaged):  # of a version that this learn may have nothing to do with
+        return None
 
 
 def _careful(settings: LearnSettings, lesson: Lesson) -> LearnSettings:

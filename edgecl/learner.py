@@ -124,7 +124,7 @@ def learn(
         )
         fitting = _fitting(begun.settings, store.facts, board, device)
         changed = {"batch_changed": fitting.warning} if fitting.warning else {}
-        manifest = finished(store, begun.checkpoint)
+        manifest = finished(store, begun.number, begun.key)
         if manifest is None:
             outcome = _study(store, begun, fitting.pictures, device, guard, watched)
             run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed}

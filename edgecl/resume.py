@@ -1,8 +1,8 @@
 """Is this the learn that was interrupted? What its result depends on as one hash, and from where it goes on.
 
 A learn that is killed at any moment and started again with the same command ends in the same version, with the same number: the
-checkpoint names the version it starts from and the number that it was to get, and a version that was written but did not yet serve is
-known by the hash in its run.json.
+checkpoint names the version it starts from and the number that it was to get, and a version that was written, and may serve already, is
+known by the hash in its run.json. So who asks once too often, because the answer was lost, gets the same version and no second one.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from edgecl.manifest import Manifest, canonical_json
 from edgecl.settings import LearnSettings
 from edgecl.store import Store
 from edgecl.store.checkpoints import Checkpoint, read_checkpoint, remove_checkpoint
+from edgecl.store.names import task_id
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,21 @@ def fresh(store: Store) -> Start:
     return Start(store.current, store.next_number())
 
 
+def last_one(store: Store, name: str) -> Start | None:
+    """Where the newest version started from, if a task called `name` was learned into it and nothing happened since but its promotion.
+
+    Who went back from it, or whose app could not serve it, and learns the task again wants another one.
+    """
+    number = store.next_number() - 1
+    if number not in store.numbers():
+        return None
+    manifest = store.manifest(number)
+    if manifest.operation != "learn" or manifest.task != task_id(number, name) or manifest.parent not in store.numbers():
+        return None
+    waits = store.current == manifest.parent and number not in store.state()["promoted"]
+    return Start(manifest.parent, number) if waits or store.current == number else None
+
+
 def _is_possible(store: Store, checkpoint: Checkpoint) -> bool:
     """Whether the version that it was to write is still to come, or was the last thing that happened."""
     numbers = store.numbers()
@@ -91,14 +107,14 @@ def lesson_hash(store: Store, parent: Manifest, lesson: Lesson, settings: LearnS
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
-def finished(store: Store, checkpoint: Checkpoint | None) -> Manifest | None:
-    """The version that the interrupted learn had written before it was stopped, None where it had not come so far."""
-    if checkpoint is None or checkpoint.number not in store.numbers():
+def finished(store: Store, number: int, lesson: str) -> Manifest | None:
+    """Version `number` if this very lesson was learned into it, None where it is still to come or is another one's."""
+    if number not in store.numbers() or store.run_info(number).get("lesson") != lesson:
         return None
-    return store.manifest(checkpoint.number) if store.run_info(checkpoint.number).get("lesson") == checkpoint.lesson else None
+    return store.manifest(number)
 
 
 def is_same(store: Store, checkpoint: Checkpoint, lesson: str) -> bool:
     """Whether the checkpoint is of this lesson, and its number was not given to anything else."""
-    taken = checkpoint.number in store.numbers() and finished(store, checkpoint) is None
+    taken = checkpoint.number in store.numbers() and finished(store, checkpoint.number, checkpoint.lesson) is None
     return checkpoint.lesson == lesson and not taken

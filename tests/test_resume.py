@@ -17,7 +17,7 @@ from edgecl.sensors import FakeSensors
 from edgecl.settings import GuardSettings
 from edgecl.store import Store
 from edgecl.store.checkpoints import CHECKPOINT_FILE, read_checkpoint
-from edgecl.store.history import rename
+from edgecl.store.history import rename, rollback
 from edgecl.store.verify import verify
 from tests.store.builders import snapshot
 from tests.teaching import QUICK, draw_task, teach
@@ -202,6 +202,69 @@ def test_a_version_that_serves_already_is_not_learned_again(
     assert dataclasses.replace(second, seconds=0, peak_memory_mib=0) == dataclasses.replace(first, seconds=0, peak_memory_mib=0)
     assert not (store.root / CHECKPOINT_FILE).exists()
     same_version(store, undisturbed)
+
+
+NOTHING_TO_LEARN = (
+    "version 4 was learned from the same pictures with the same settings, and nothing happened since, so there is nothing to learn. "
+    "To learn them once more all the same, give another --seed"
+)
+
+
+def test_a_learn_whose_answer_was_lost_can_be_given_again(store: Store, undisturbed: Store, task: Path) -> None:
+    """Killed between its last change and its answer, it has left no checkpoint; asked for again it changes nothing and answers the same."""
+    first, before, said = teach(store, task, settings=SETTINGS), snapshot(store.root), []
+    steps: list[int] = []
+    guard = Guard(say=said.append)
+    second = teach(store, task, settings=SETTINGS, guard=guard, progress=lambda stage, done, _: stage == "training" and steps.append(done))
+    assert (steps, said) == ([], [NOTHING_TO_LEARN])
+    assert dataclasses.replace(second, seconds=0, peak_memory_mib=0) == dataclasses.replace(first, seconds=0, peak_memory_mib=0)
+    assert snapshot(store.root) == before
+    same_version(store, undisturbed)
+
+
+def test_what_was_only_staged_is_served_when_it_is_learned_again(store: Store, undisturbed: Store, task: Path) -> None:
+    """With --stage nothing changes a second time, either; without it the version that waits is taken."""
+    assert [teach(store, task, settings=SETTINGS, stage=True).state for _ in range(2)] == ["staged", "staged"]
+    result = teach(store, task, settings=SETTINGS)
+    assert (result.version, result.state, store.numbers()[-1]) == (4, "current", 4)
+    same_version(store, undisturbed)
+
+
+def learned_again(store: Store, task: Path, **options: object) -> int:
+    """The version that the same learn gives when it trains once more."""
+    steps: list[int] = []
+    result = teach(
+        store, task, **{"settings": SETTINGS, **options}, progress=lambda stage, done, _: stage == "training" and steps.append(done)
+    )
+    assert steps
+    return result.version
+
+
+def test_another_seed_or_picture_learns_the_task_once_more(store: Store, task: Path) -> None:
+    """On top of itself, as any other task."""
+    teach(store, task, settings=SETTINGS)
+    assert learned_again(store, task, settings=dataclasses.replace(SETTINGS, seed=1)) == 5
+    next((task / "black").iterdir()).unlink()
+    assert learned_again(store, task) == 6
+    assert store.manifest(6).parent == 5
+
+
+def test_who_went_back_learns_the_task_anew(store: Store, task: Path) -> None:
+    """After a rollback, or where something else happened since, the version is not taken again."""
+    teach(store, task, settings=SETTINGS)
+    assert rollback(store) == 3
+    assert learned_again(store, task) == 5
+    rename(store, "red", "rot")
+    assert learned_again(store, task) == 7
+
+
+@pytest.mark.parametrize(("stage", "damaged"), [(True, "000004/manifest.json"), (True, "000004/run.json"), (False, "000003/memory.json")])
+def test_what_cannot_be_read_is_not_the_same(store: Store, task: Path, stage: bool, damaged: str) -> None:
+    """Damage of a version that this learn does not start from, or of that one's parent, does not keep it from learning."""
+    teach(store, task, settings=SETTINGS, stage=stage)
+    path = store.root / "versions" / damaged
+    path.write_bytes(path.read_bytes()[:-3])
+    assert learned_again(store, task) == 5
 
 
 def test_checkpoints_are_written_as_time_passes(store: Store, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
