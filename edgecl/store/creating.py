@@ -39,7 +39,7 @@ def empty_place(root: Path) -> Iterator[Path]:
     """
     refuse_occupied(root)
     with os_errors(f"creating {root.name} in {root.parent}"), folder_beside(root) as building:
-        check_file_system(root.parent)
+        check_file_system(root.parent, within=building)
         for name in (*FOLDERS, *MADE_WHEN_NEEDED):
             (building / name).mkdir()
         yield building

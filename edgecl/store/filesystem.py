@@ -1,10 +1,9 @@
 """Whether a folder lies on a file system that can hold a store: renames that replace, symbolic links, locks."""
 
 import os
-import uuid
 from pathlib import Path
 
-from edgecl.errors import BadInput
+from edgecl.errors import BadInput, NoSpace
 from edgecl.store.atomic import explained
 from edgecl.store.locks import exclusive
 
@@ -12,22 +11,19 @@ from edgecl.store.locks import exclusive
 UNFIT = {"vfat", "msdos", "exfat", "nfs", "nfs4", "cifs", "smb3"}
 
 
-def check_file_system(folder: Path) -> None:
-    """Try in `folder` what the store relies on; leaves nothing behind.
+def check_file_system(folder: Path, *, within: Path) -> None:
+    """Try what the store relies on in `within`, which lies in `folder`; leaves nothing behind.
+
+    A kill in the middle leaves files in `within`, so whoever makes that folder also knows when to throw it away.
 
     Raises:
-        BadInput: the file system cannot do it, or the folder is not writable.
+        BadInput: the file system cannot do it.
         NoSpace: it is full.
     """
     kind = file_system_of(folder)
     if kind in UNFIT:
         raise _unfit(folder, f"it is {kind}")
-    probe = folder / f".edgecl-probe-{uuid.uuid4().hex[:12]}"
-    link, fresh, lock = probe / "link", probe / "fresh", probe / "lock"
-    try:
-        os.mkdir(probe)
-    except OSError as error:
-        raise explained(error, f"writing into {folder}") from error
+    link, fresh, lock = within / "link", within / "fresh", within / "lock"
     try:
         os.symlink("one", link)
         os.symlink("two", fresh)
@@ -37,11 +33,11 @@ def check_file_system(folder: Path) -> None:
         with exclusive(lock, wait_s=0.0):
             pass
     except OSError as error:
-        raise _unfit(folder, error.strerror or str(error)) from error
+        known = explained(error, f"writing into {folder}")
+        raise (known if isinstance(known, NoSpace) else _unfit(folder, error.strerror or str(error))) from error
     finally:
         for path in (link, fresh, lock):
             path.unlink(missing_ok=True)
-        probe.rmdir()
 
 
 def _unfit(folder: Path, reason: str) -> BadInput:

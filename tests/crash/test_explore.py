@@ -59,8 +59,6 @@ def test_a_power_cut_after_a_kill(template: Path, bench: Path) -> None:
 @pytest.mark.parametrize("pair", [pair for pair in PAIRS if "purge" not in pair.killed], ids=lambda pair: f"{pair.killed}, {pair.then}")
 def test_every_pair_survives_a_power_cut_after_a_kill(pair: Pair, template: Path, bench: Path) -> None:
     """As above, for the pairs that build on each other's work."""
-    if pair == Pair("init", "init"):
-        pytest.xfail("known: what a killed init's probe of the file system left may come and go with the power")
     assert after_kills(pair, template, bench, most=4) >= 1
 
 
