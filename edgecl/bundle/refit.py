@@ -62,24 +62,23 @@ def refit(
     """Fit the head on replay pictures and on points with the moments of `statistics`.
 
     A class of `taught` (ids) that has both counts half by each; of another one with pictures the statistics are out of date. Classes that
-    have neither keep their row of `old`. With too few held-out pictures to measure by, temperature and threshold are the bundle's.
+    have neither keep their row of `old`. With too few held-out pictures to measure by, the temperature is the bundle's, and nothing is called
+    unknown: where the bundle's limit lies says nothing about the logits of another head over another backbone.
     """
     rows_of = {entry.id: entry.row for entry in matched.classes}
     features, rows = _to_fit_on(statistics, taught, sight, after, rows_of)
     used = np.unique(rows)
     judge = sight.judge
-    measurable = len(judge) >= MINIMUM_PICTURES
     capacity = len(old.bias)
     temperature = bundle.contents.temperature
-    if measurable:
+    if len(judge) >= MINIMUM_PICTURES:
         plain = fit_head(features, rows, capacity=capacity)
         temperature = fit_temperature(plain.logits(after[judge]), sight.rows[judge], used.tolist())
     head = fit_head(features, rows, capacity=capacity, temperature=temperature)
     fixed = np.array(sorted(set(rows_of.values()) - set(used.tolist())), dtype=np.intp)
     if len(fixed):
         head = beside_fixed_rows(head, old, fixed, features, rows)
-    thresholds = fit_unknown(head.logits(after[judge]), sorted(rows_of.values())) if measurable else bundle.contents.thresholds
-    return Refit(head, temperature, thresholds)
+    return Refit(head, temperature, fit_unknown(head.logits(after[judge]), sorted(rows_of.values())))
 
 
 def _to_fit_on(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edgecl.bundle.refit import pictured
 from edgecl.bundle.work import Work
+from edgecl.calibrate import MINIMUM_PICTURES
 from edgecl.gate import GateResult, judge
 
 Array = NDArray[Any]
@@ -68,13 +69,19 @@ def checks_of(work: Work, gate: GateResult, after: Array) -> dict[str, Any]:
 
 
 def warnings_of(work: Work) -> tuple[str, ...]:
-    """Classes that nothing here can check, and those that have another name here."""
+    """Classes that nothing here can check, a limit that nothing here can measure, and classes that have another name here."""
     said = []
     bare = [entry.name for entry in work.matched.classes if entry.id not in pictured(work.sight) and entry.name in work.matched.added]
     if bare:
         said.append(
             f"of {len(bare)} classes ({', '.join(bare[:3])}) no picture came along: nothing here can check them, and as long as there is none, "
             "learn leaves the backbone alone. Pack with --pictures, or bring a few of each, to change that"
+        )
+    held = len(work.sight.judge)
+    if not work.matched.as_packed and held < MINIMUM_PICTURES:
+        said.append(
+            f"{held} pictures are held out here, fewer than the {MINIMUM_PICTURES} that a limit for unknown is measured with: nothing is called "
+            "unknown until there are more"
         )
     here = {entry.id: entry.name for entry in work.parent.classes}
     for entry in work.bundle.contents.classes:

@@ -17,7 +17,7 @@ from edgecl.bundle.pack import pack
 from edgecl.errors import BadInput
 from edgecl.evaluate import evaluate
 from edgecl.forget import forget_class, forget_task
-from edgecl.manifest import Manifest
+from edgecl.manifest import Manifest, Thresholds
 from edgecl.pictures import find
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.eager import EagerPredictor
@@ -231,6 +231,20 @@ def test_what_nothing_can_check_is_not_served(board: Board, boards: Path) -> Non
     assert done.gate.reasons == ("the bundle moves the backbone, and of 1 classes (red) no picture is here to check them by",)
     rows = [gone.row]
     np.testing.assert_array_equal(store.head(done.version)[0][rows], store.head(4)[0][rows])
+
+
+def test_without_pictures_to_measure_by_nothing_is_called_unknown(board: Board, boards: Path) -> None:
+    """The bundle's limit holds for the packed head alone; that there is none now is said."""
+    store = board("two")
+    left = tuple(kept for kept in store.memory(4) if kept.role == "replay")
+    manifest = store.commit(replace(successor(store, 4, "rename"), memory=left))
+    assert store.promote(manifest.number, expected=4)
+    done = apply(store, boards / "one.edgecl")
+    assert (done.head, current(store).thresholds) == ("refitted", Thresholds())
+    assert (
+        "0 pictures are held out here, fewer than the 8 that a limit for unknown is measured with: nothing is called unknown until there are more"
+        in done.warnings
+    )
 
 
 def test_staged_on_request(board: Board, boards: Path) -> None:

@@ -1,5 +1,7 @@
 """Statistics on their way to the merged backbone, and what the head is fitted on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from edgecl.bundle.matching import match
 from edgecl.bundle.refit import Views, carried_over, refit
 from edgecl.gaussians import Gaussians
 from edgecl.head import empty_head
-from edgecl.manifest import KeptPicture
+from edgecl.manifest import KeptPicture, Thresholds
 from edgecl.sight import Sight
 from tests.bundle.builders import bundle_bytes, read
 from tests.bundle.test_matching import TASKS, TEA, entry, store_with
@@ -53,3 +55,20 @@ def test_statistics_count_beside_pictures_only_for_what_the_bundle_taught(taught
     head = refit(MATCHED, statistics, taught, sight, after, empty_head(16, 32), BUNDLE).head
     assert (head.logits(far[None])[0, 1] > head.logits(far[None])[0, 0]) == drawn
     assert head.logits(after)[1].argmax() == 1
+
+
+@pytest.mark.parametrize(("held", "limited"), [(0, False), (7, False), (8, True)])
+def test_a_limit_for_unknown_is_measured_or_there_is_none(held: int, limited: bool) -> None:
+    """The bundle's own was measured on another head: with fewer than eight held-out pictures nothing is unknown."""
+    fit = sight_of("id-tea", "id-x")
+    random = np.random.default_rng(1)
+    after = np.concatenate([np.eye(32, dtype=np.float32)[:2] * 3, random.normal(size=(held, 32)).astype(np.float32)])
+    sight = replace(fit, rows=np.array([0, 1, *[i % 2 for i in range(held)]]), judge=np.arange(2, 2 + held))
+    found = refit(MATCHED, None, [], sight, after, empty_head(16, 32), BUNDLE)
+    assert BUNDLE.contents.thresholds.unknown_above == 0.5
+    if not limited:
+        assert (found.thresholds, found.temperature) == (Thresholds(), BUNDLE.contents.temperature)
+        return
+    scores = -found.head.logits(after[sight.judge])[:, sorted(entry.row for entry in MATCHED.classes)].max(axis=1)
+    assert found.thresholds.score == "max_logit"
+    assert (scores > found.thresholds.unknown_above).sum() == 1  # of eight
