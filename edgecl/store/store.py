@@ -1,7 +1,5 @@
 """One store: reading its versions, committing a new one, moving its two pointers."""
 
-import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -14,41 +12,24 @@ from numpy.typing import NDArray
 from edgecl.adapter import Adapter
 from edgecl.architecture import Architecture
 from edgecl.errors import BadInput, StoreBusy, StoreDamaged, UsageError
-from edgecl.gaussians import Gaussians, parse_gaussians
-from edgecl.layout import deployment_shapes
-from edgecl.manifest import KeptPicture, Manifest, Recipe, manifest_from_json, memory_from_json
+from edgecl.gaussians import Gaussians
+from edgecl.manifest import KeptPicture, Manifest, Recipe
 from edgecl.merge import Coefficients, merge
 from edgecl.settings import AdapterShape, GateSettings, MemorySettings
 from edgecl.store.atomic import folder_aside, os_errors, ready, replace_all
-from edgecl.store.content import keep_adapters, keep_pictures, load_adapter, load_base, load_picture, parse_head, picture_path
+from edgecl.store.content import keep_adapters, keep_pictures, load_adapter, load_base, load_picture, picture_path
 from edgecl.store.creating import BASE_FILE, empty_place, write_facts
 from edgecl.store.facts import FACTS_FILE, Facts, read_facts
-from edgecl.store.formats import migrated
+from edgecl.store.folder import VersionFolder
 from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
 from edgecl.store.ownership import check_changeable
 from edgecl.store.pointers import read_pointer
 from edgecl.store.protocol import appear, point, settle, sweep_scratch
-from edgecl.store.reading import TENSOR_LIMIT, file_sha256, parse_json, place, read_bytes, read_json
 from edgecl.store.settings import Settings, read_settings
 from edgecl.store.space import require_space
 from edgecl.store.state import STATE_FILE, read_state, state_bytes
-from edgecl.store.versions import (
-    HEAD_FILE,
-    MANIFEST_FILE,
-    MEMORY_FILE,
-    RUN_FILE,
-    STATISTICS_FILE,
-    WEIGHTS_FILE,
-    Draft,
-    build_manifest,
-    check_draft,
-    enforce_free_rows,
-    manifest_bytes,
-    run_bytes,
-    version_files,
-    weights_bytes,
-)
+from edgecl.store.versions import MANIFEST_FILE, WEIGHTS_FILE, Draft, check_draft, version_bytes, written_out
 
 Array = NDArray[Any]
 POINTER_WAIT_S = 10.0
@@ -138,8 +119,14 @@ class Store:
 
     def numbers(self) -> list[int]:
         """Numbers of all versions, ascending. A folder without a manifest does not exist."""
-        with os_errors("listing versions"):
-            found = [version_number(entry.name) for entry in (self.root / "versions").iterdir() if (entry / MANIFEST_FILE).is_file()]
+        versions = self.root / "versions"
+        return [number for number in self._listed("versions") if (versions / version_folder(number) / MANIFEST_FILE).is_file()]
+
+    def _listed(self, folder: str) -> list[int]:
+        """The version numbers that entries of a folder of the store are called after, ascending."""
+        path = self.root / folder
+        with os_errors(f"listing {folder}"):
+            found = [version_number(entry.name) for entry in path.iterdir()] if path.is_dir() else []
         return sorted(number for number in found if number is not None)
 
     def folder(self, number: int) -> Path:
@@ -155,6 +142,9 @@ class Store:
             raise UsageError(f"there is no version {number}; there are {self.numbers()}. See them with: edgecl log")
         return folder
 
+    def _version(self, number: int) -> VersionFolder:
+        return VersionFolder(self.folder(number), number, self.facts.architecture)
+
     def manifest(self, number: int) -> Manifest:
         """The manifest of version `number`.
 
@@ -162,16 +152,11 @@ class Store:
             UsageError: there is no such version.
             StoreDamaged: its manifest was changed.
         """
-        path = self.folder(number) / MANIFEST_FILE
-        manifest = manifest_from_json(read_json(path, "version"))
-        if manifest.number != number:
-            raise StoreDamaged(f"{place(path)} says that it is version {manifest.number}. Run: edgecl verify")
-        return manifest
+        return self._version(number).manifest()
 
     def run_info(self, number: int) -> dict[str, Any]:
         """`run.json`: when, where and how long; `{}` when it is missing, for nothing depends on it."""
-        path = self.folder(number) / RUN_FILE
-        return read_json(path, "run") if path.exists() else {}
+        return self._version(number).run_info()
 
     def file(self, number: int, name: str) -> bytes:
         """The content of a file that the manifest of version `number` lists, checked against its hash.
@@ -180,34 +165,19 @@ class Store:
             UsageError: there is no such version.
             StoreDamaged: the file is missing or was changed.
         """
-        path, entry = self.folder(number) / name, self.manifest(number).files.get(name)
-        data = read_bytes(path, limit=TENSOR_LIMIT)
-        if entry is None or hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise StoreDamaged(f"{place(path)} was changed. Restore it from a copy of the store, or run: edgecl rollback")
-        return data
+        return self._version(number).file(name)
 
     def head(self, number: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
         """Weight `[capacity, d]` and bias `[capacity]` of version `number`."""
-        data = self.file(number, HEAD_FILE)
-        return parse_head(data, f"{version_folder(number)}/{HEAD_FILE}", self.manifest(number).capacity, self.facts.architecture.width)
+        return self._version(number).head()
 
     def memory(self, number: int) -> tuple[KeptPicture, ...]:
         """The memory's index as version `number` has it."""
-        where = f"{version_folder(number)}/{MEMORY_FILE}"
-        return memory_from_json(migrated("memory", parse_json(self.file(number, MEMORY_FILE), where), where))
+        return self._version(number).memory()
 
     def statistics(self, number: int) -> Gaussians | None:
-        """What version `number` knows of classes that came without pictures; None where there is nothing.
-
-        Raises:
-            StoreDamaged: the file was changed or holds something else.
-        """
-        if STATISTICS_FILE not in self.manifest(number).files:
-            return None
-        try:
-            return parse_gaussians(self.file(number, STATISTICS_FILE), self.facts.architecture.width)
-        except ValueError as error:
-            raise StoreDamaged(f"{version_folder(number)}/{STATISTICS_FILE}: {error}. Restore it from a copy of the store.") from error
+        """What version `number` knows of classes that came without pictures; None where there is nothing."""
+        return self._version(number).statistics()
 
     def picture(self, hash: str) -> bytes:
         """The JPEG of a kept picture.
@@ -235,10 +205,7 @@ class Store:
 
     def version_bytes(self, capacity: int) -> int:
         """Room that a version with so many rows takes on the disk, its canary estimated."""
-        architecture = self.facts.architecture
-        canary = 16 * 3 * architecture.image_size**2
-        weights = sum(4 * math.prod(shape) for shape in deployment_shapes(architecture, capacity).values())
-        return weights + 2 * capacity * (architecture.width + 1) + canary
+        return version_bytes(self.facts.architecture, capacity)
 
     # Locks
 
@@ -292,14 +259,8 @@ class Store:
 
     def next_number(self) -> int:
         """The number that the next commit gives; certain only under the learning lock."""
-        taken = [number for folder in ("versions", "exports") for number in self._folder_numbers(folder)]
+        taken = [*self._listed("versions"), *self._listed("exports")]
         return max(int(self.state()["next_version"]), *(number + 1 for number in taken), 0)
-
-    def _folder_numbers(self, folder: str) -> list[int]:
-        path = self.root / folder
-        with os_errors(f"listing {folder}"):
-            found = [version_number(entry.name) for entry in path.iterdir()] if path.is_dir() else []
-        return [number for number in found if number is not None]
 
     def commit(self, draft: Draft) -> Manifest:
         """Write `draft` as a new, staged version; nothing that exists is changed.
@@ -314,15 +275,11 @@ class Store:
             if (draft.parent is None) != (draft.operation == "init") or draft.parent not in (None, *self.numbers()):
                 raise ValueError(f"a draft of {draft.operation!r} names the parent {draft.parent}; there are {self.numbers()}")
             self._keep_content(draft)
-            weight, bias = enforce_free_rows(draft)
-            weights = weights_bytes(self.merged_state(draft.recipe), weight, bias, self.facts.architecture)
             number = self.next_number()
-            files = version_files(draft, weight, bias, weights)
-            require_space(self.root, sum(map(len, files.values())), f"writing version {number}")
-            manifest = build_manifest(draft, number, files)
             created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            ordered = {**files, RUN_FILE: run_bytes(draft.run, created), MANIFEST_FILE: manifest_bytes(manifest)}
-            with folder_aside(version_folder(number), ordered, tmp=self.root / "tmp") as fresh, self.pointer_lock():
+            manifest, files = written_out(draft, number, self.merged_state(draft.recipe), self.facts.architecture, created)
+            require_space(self.root, sum(map(len, files.values())), f"writing version {number}")
+            with folder_aside(version_folder(number), files, tmp=self.root / "tmp") as fresh, self.pointer_lock():
                 appear(self.root, number, fresh, self.state())
             return manifest
 
@@ -345,21 +302,15 @@ class Store:
             StoreDamaged: what comes out is not what the manifest says.
             StoreBusy: they must be built, and someone else is learning.
         """
-        manifest = self.manifest(number)
-        path, expected = self.folder(number) / WEIGHTS_FILE, manifest.files[WEIGHTS_FILE]
-        if path.is_file() and file_sha256(path) == expected.sha256:
+        version = self._version(number)
+        if version.has_weights():
             return False
-        require_space(self.root, expected.bytes, f"building the weights of version {number} again")
+        manifest = version.manifest()
+        require_space(self.root, manifest.files[WEIGHTS_FILE].bytes, f"building the weights of version {number} again")
         with self.learning_lock():
-            weight, bias = self.head(number)
-            data = weights_bytes(self.merged_state(manifest.recipe), weight, bias, self.facts.architecture)
-            if hashlib.sha256(data).hexdigest() != expected.sha256:
-                raise StoreDamaged(
-                    f"the weights of version {number} cannot be built again: the result differs from what its manifest says. "
-                    "Find the changed file with: edgecl verify --deep"
-                )
+            data = version.weights_again(self.merged_state(manifest.recipe))
             # Whoever points at the version makes the name durable; for everybody else it can be built again.
-            with ready({path: data}, tmp=self.root / "tmp") as put:
+            with ready({version.path / WEIGHTS_FILE: data}, tmp=self.root / "tmp") as put:
                 put()
         return True
 
@@ -371,7 +322,7 @@ class Store:
             StoreDamaged: one of its files was changed; `current` stays.
             StoreBusy: its weights must be built again, and someone is learning or cleaning up.
         """
-        self._check_files(number)
+        self._version(number).check_files()
         self.rebuild(number)
         with in_use(self.folder(number)), self.pointer_lock():
             if self.current != expected:
@@ -383,12 +334,6 @@ class Store:
             state["next_version"] = self.next_number()  # a kill may have come between a version and its record
             point(self.root, CURRENT, number, state)
             return True
-
-    def _check_files(self, number: int) -> None:
-        folder = self.folder(number)
-        for name, entry in self.manifest(number).files.items():
-            if name != WEIGHTS_FILE and file_sha256(folder / name) != entry.sha256:
-                raise StoreDamaged(f"{place(folder / name)} was changed, so version {number} is not served. Run: edgecl verify --deep")
 
     def mark_good(self, number: int) -> None:
         """Point `good` at version `number`: the app's own engine passed its self-test and N frames."""

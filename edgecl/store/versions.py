@@ -1,6 +1,7 @@
 """What a version's folder holds, made from a draft: the files byte for byte and the manifest that binds them."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgecl.architecture import Architecture
 from edgecl.gaussians import Gaussians
-from edgecl.layout import FREE_BIAS, safetensors_bytes, to_deployment
+from edgecl.layout import FREE_BIAS, deployment_shapes, safetensors_bytes, to_deployment
 from edgecl.manifest import (
     ClassEntry,
     FileEntry,
@@ -104,6 +105,28 @@ def head_bytes(weight: NDArray[np.float16], bias: NDArray[np.float16]) -> bytes:
 def weights_bytes(state: Mapping[str, Array], weight: NDArray[np.float16], bias: NDArray[np.float16], architecture: Architecture) -> bytes:
     """`weights.safetensors`: a pure function of the merged backbone and the head."""
     return safetensors_bytes(to_deployment(state, weight.astype(np.float32), bias.astype(np.float32), architecture))
+
+
+def written_out(
+    draft: Draft, number: int, state: Mapping[str, Array], architecture: Architecture, created: str
+) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest of `draft` as version `number`, and all its files in the order in which they are written, the manifest last.
+
+    Args:
+        state: the backbone with the draft's recipe merged in, timm names.
+        created: the wall time, which nothing is ordered by.
+    """
+    weight, bias = enforce_free_rows(draft)
+    files = version_files(draft, weight, bias, weights_bytes(state, weight, bias, architecture))
+    manifest = build_manifest(draft, number, files)
+    return manifest, {**files, RUN_FILE: run_bytes(draft.run, created), MANIFEST_FILE: manifest_bytes(manifest)}
+
+
+def version_bytes(architecture: Architecture, capacity: int) -> int:
+    """Room that a version with so many rows takes on the disk, its canary estimated."""
+    canary = 16 * 3 * architecture.image_size**2
+    weights = sum(4 * math.prod(shape) for shape in deployment_shapes(architecture, capacity).values())
+    return weights + 2 * capacity * (architecture.width + 1) + canary
 
 
 def version_files(draft: Draft, weight: NDArray[np.float16], bias: NDArray[np.float16], weights: bytes) -> dict[str, bytes]:
