@@ -20,11 +20,11 @@ import tempfile
 from pathlib import Path
 
 from tests.crash.commands import AFTERWARDS, COMMANDS, PAIRS, fresh, prepare
-from tests.crash.explore import CommandFailed, Count, Fault, Recording, faults, kills, place_in_code, record, without
+from tests.crash.explore import CommandFailed, Count, Fault, Known, Recording, faults, kills, place_in_code, record, without
 
 RESULTS = Path(__file__).parent / "results"
 RECORDINGS: dict[str, Recording] = {}  # what the workers look at
-KILLS = 12  # of one pair, at least, spread evenly
+KNOWN: Known = {}  # what a worker has found, for its next recordings
 
 
 def main() -> int:
@@ -76,8 +76,7 @@ def _pairs(recordings: dict[str, Recording], base: Path) -> dict[str, Recording]
     """`killed | then` and after how many operations it was killed -> the second command's recording."""
     found = {}
     for pair in PAIRS:
-        moments = kills(recordings[pair.killed])
-        for at in moments[:: max(1, len(moments) // KILLS)]:
+        for at in kills(recordings[pair.killed]):
             try:
                 found[f"{pair.killed} | {pair.then} @{at}"] = record(
                     AFTERWARDS[pair.then], base / "place", killed=recordings[pair.killed], at=at
@@ -102,7 +101,7 @@ def _explore(recordings: dict[str, Recording], base: Path, processes: int) -> tu
 def _explored(work: tuple[str, Path]) -> tuple[list[object], list[Fault]]:
     name, base = work
     recording, count = RECORDINGS[name], Count()
-    found = list(faults(recording, base / f"scratch-{os.getpid()}", count=count))
+    found = list(faults(recording, base / f"scratch-{os.getpid()}", count=count, known=KNOWN))
     return [name, 1, len(recording.ops) - recording.killed, count.cuts, count.states, count.stores, len(found)], found
 
 
@@ -150,7 +149,7 @@ def _removed(work: tuple[str, str, list[str], Path]) -> list[object]:
     for answered_only in (True, False):
         for name in users:
             changed = without(RECORDINGS[name], lambda op: (op.kind, place_in_code(op)) == (kind, line))
-            found = faults(changed, base / f"scratch-{os.getpid()}", last_first=True, answered_only=answered_only)
+            found = faults(changed, base / f"scratch-{os.getpid()}", last_first=True, answered_only=answered_only, known=KNOWN)
             fault = next(found, None)
             if fault is not None:
                 return [kind, line, len(users), "fails", name, fault.reason]

@@ -129,6 +129,8 @@ def learn(
             outcome = _study(store, begun, fitting.pictures, device, guard, watched)
             run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed}
             manifest = store.commit(draft_of(store, begun.parent, begun.lesson, outcome, begun.settings, write_graph, run))
+        else:
+            store.confirm(manifest.number)
         state = _serve(store, manifest, make_predictor, stage or not manifest.checks["gate"]["passed"])
     return _result(manifest, begun, state, tuple(changed.values()), guard)
 

@@ -91,9 +91,11 @@ def apply_bundle(
         nothing_new = Applied(version=parent.number, signed_by=bundle.signed_by)
         known = {entry.id for entry in parent.classes}
         if not coming.steps and all(entry.id in known for entry in bundle.contents.classes):
+            store.confirm(parent.number)
             return nothing_new  # before anything is asked about its classes: what was said of them the first time holds
         matched = match(bundle.contents, parent, coming.tasks, same=same, rename=rename)
         if not coming.steps and not matched.added:
+            store.confirm(parent.number)
             return nothing_new
         work = work_of(store, parent, bundle, coming, matched)
         draft, gate = _draft(work, views_of(work, make_predictor, progress), max_drop)

@@ -49,6 +49,12 @@ def settle(root: Path, state: Mapping[str, Any], next_number: int) -> None:
         sync(root, ".")
 
 
+def confirm(root: Path) -> None:
+    """Make versions and pointers durable that a killed command may have left visible only; before a command answers that all is done already."""
+    sync(root, "versions")
+    sync(root, ".")
+
+
 def sweep_scratch(root: Path) -> None:
     """Delete what commands left in `tmp/`; the caller holds both locks."""
     tmp = root / "tmp"

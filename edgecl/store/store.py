@@ -25,7 +25,7 @@ from edgecl.store.locks import NestedLock, exclusive, in_use
 from edgecl.store.names import CURRENT, GOOD, version_folder, version_number
 from edgecl.store.ownership import check_changeable
 from edgecl.store.pointers import read_pointer
-from edgecl.store.protocol import appear, point, settle, sweep_scratch
+from edgecl.store.protocol import appear, confirm, point, settle, sweep_scratch
 from edgecl.store.settings import Settings, read_settings
 from edgecl.store.space import require_space
 from edgecl.store.state import STATE_FILE, read_state, state_bytes
@@ -287,6 +287,17 @@ class Store:
         """Make durable what a killed command may have left visible only; call it before anything is removed."""
         with self.pointer_lock():
             settle(self.root, self.state(), self.next_number())
+
+    def confirm(self, number: int) -> None:
+        """For a command that finds version `number` made already: its weights are there, and no power cut takes it or its promotion away.
+
+        Raises:
+            UsageError: there is no such version.
+            StoreDamaged, StoreBusy: as for `rebuild`.
+        """
+        self.rebuild(number)
+        with self.pointer_lock():
+            confirm(self.root)
 
     def _keep_content(self, draft: Draft) -> None:
         keep_adapters(self.root, draft.new_adapters)

@@ -56,6 +56,7 @@ class Pair:
 
 PAIRS = (
     Pair("learn", "learn"),
+    Pair("learn --stage", "learn --stage"),
     Pair("learn --stage", "promote 5"),
     Pair("rollback", "gc --keep"),
     Pair("gc --keep", "gc --keep"),

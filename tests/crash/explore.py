@@ -65,7 +65,7 @@ class Count:
 
     cuts: int = 0  # prefixes
     states: int = 0  # combinations of names and contents
-    stores: int = 0  # different ones among them, scratch and locks apart; each was opened and checked
+    stores: int = 0  # different ones among them, scratch and locks apart, that nobody had seen yet; each was opened and checked
 
 
 def record(command: Command, place: Path, *, killed: Recording | None = None, at: int = 0) -> Recording:
@@ -103,26 +103,40 @@ def without(recording: Recording, site: Callable[[Op], bool]) -> Recording:
     return replace(recording, ops=(*recording.ops[: recording.killed], *kept))
 
 
+Known = dict[int, str | None]
+"""What is wrong with a store, None when nothing is, by the hash of the store and of what may be found."""
+
+
 def faults(
-    recording: Recording, scratch: Path, *, count: Count | None = None, last_first: bool = False, answered_only: bool = False
+    recording: Recording,
+    scratch: Path,
+    *,
+    count: Count | None = None,
+    last_first: bool = False,
+    answered_only: bool = False,
+    known: Known | None = None,
 ) -> Iterator[Fault]:
-    """Every power cut during the command, or after its answer, that leaves a store which is not as it should be."""
+    """Every power cut during the command, or after its answer, that leaves a store which is not as it should be; each such store once.
+
+    `known` remembers what was found, also for other recordings.
+    """
     expected = _Expected(recording, scratch)
-    count = count or Count()
+    count, known = count or Count(), {} if known is None else known
     cuts = range(len(recording.ops) if answered_only else recording.killed, len(recording.ops) + 1)
-    checked: dict[bool, dict[int, str | None]] = {False: {}, True: {}}
+    told: set[int] = set()
     for cut, states in _states(recording, reversed(cuts) if last_first else cuts):
         count.cuts += 1
         answered = cut == len(recording.ops)
         for tree in states:
             count.states += 1
-            key = hash(tuple(sorted(_lasting(tree).items())))
-            if key not in checked[answered]:
+            key = hash((expected.key, answered, _hash(tree)))
+            if key not in known:
                 count.stores += 1
-                checked[answered][key] = expected.reason(tree, answered=answered)
-                reason = checked[answered][key]
-                if reason is not None:
-                    yield Fault(cut, _words(recording.ops[cut - 1]) if cut else "nothing", reason)
+                known[key] = expected.reason(tree, answered=answered)
+            reason = known[key]
+            if reason is not None and key not in told:
+                told.add(key)
+                yield Fault(cut, _words(recording.ops[cut - 1]) if cut else "nothing", reason)
 
 
 def _states(recording: Recording, cuts: Sequence[int] | Iterator[int]) -> Iterator[tuple[int, Iterator[Tree]]]:
@@ -147,6 +161,7 @@ class _Expected:
         self.scratch = scratch
         self.after = _lasting(recording.after)
         self.old, self.new = (self._facts(tree) for tree in (recording.before, recording.after))
+        self.key = hash((self.old, self.new, _hash(recording.after)))
 
     def _facts(self, tree: Tree) -> "_Facts | None":
         return _Facts.of(self._store(tree)) if "model/edgecl.json" in tree else None
@@ -209,6 +224,10 @@ def _lasting(tree: Tree) -> Tree:
         for path, content in tree.items()
         if not path.endswith(".lock") and not any(part == "tmp" or ".making-" in part for part in path.split("/"))
     }
+
+
+def _hash(tree: Tree) -> int:
+    return hash(tuple(sorted(_lasting(tree).items())))
 
 
 def _difference(expected: Tree, found: Tree) -> str:
