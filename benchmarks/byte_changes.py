@@ -17,12 +17,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgecl.errors import Interrupted
-from edgecl.guard import Guard
-from edgecl.store import Store
-from tests.crash.commands import prepare
+from tests.crash.commands import prepare, stopped
 from tests.crash.damage import COMMANDS, UNHASHED, answer, changed, draw, files_of, is_found, tried
-from tests.teaching import teach
 
 
 @dataclass
@@ -95,19 +91,8 @@ def complete(place: Path) -> Path:
     """A store with everything in it: versions, adapters, pictures, an export, the checkpoint of a learn that was stopped."""
     prepare(place)
     answer("export --onnx", place)
-    guard = Guard()
-    look = guard.between_steps
-
-    def stop(*arguments: object) -> bool:
-        guard.stop("asked to")
-        return look(*arguments)  # type: ignore[arg-type]
-
-    guard.between_steps = stop  # type: ignore[method-assign]
-    try:
-        teach(Store.open(place / "model"), place / "more", guard=guard)
-    except Interrupted:
-        return place
-    raise RuntimeError("the learn was not stopped")
+    stopped(place)
+    return place
 
 
 def _kind(path: str) -> str:

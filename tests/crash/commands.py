@@ -4,10 +4,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgecl.bundle.pack import pack
 from edgecl.cli import main
+from edgecl.errors import Interrupted
 from edgecl.forget import forget_task
+from edgecl.guard import Guard
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.store import Store
 from tests.crash.explore import Command, CommandFailed
@@ -26,12 +29,30 @@ def cli(line: str) -> Command:
     return run
 
 
+def stopped(place: Path) -> None:
+    """A learn that is asked to end after its first step, and answers that what it has learned is kept."""
+    guard = Guard()
+    look = guard.between_steps
+
+    def stop(*arguments: Any) -> bool:
+        guard.stop("asked to")
+        return look(*arguments)
+
+    guard.between_steps = stop  # type: ignore[method-assign]
+    try:
+        teach(Store.open(place / "model"), place / "more", guard=guard)
+    except Interrupted:
+        return
+    raise CommandFailed("the learn was not stopped")
+
+
 LEARN = "learn --task {}/more --epochs 1 --threads 1"
 COMMANDS: Mapping[str, Command] = {
     "init": lambda place: new_store(place / "model"),
     "init, no version": lambda place: create(place / "model"),
     "learn": cli(LEARN),
     "learn --stage": cli(f"{LEARN} --stage"),
+    "learn, stopped": stopped,
     "rollback": cli("rollback"),
     "promote": cli("promote 0"),  # whose weights gc has dropped
     "good": lambda place: Store.open(place / "model").mark_good(4),
