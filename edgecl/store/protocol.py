@@ -50,8 +50,10 @@ def settle(root: Path, state: Mapping[str, Any], next_number: int) -> None:
 
 
 def confirm(root: Path) -> None:
-    """Make versions and pointers durable that a killed command may have left visible only; before a command answers that all is done already."""
-    sync(root, "versions")
+    """Make pointers durable that a killed command may have left visible only, before another one answers that all is done already.
+
+    A version whose own name is not durable was left together with its record in `tmp/`, and the sweep has seen to it.
+    """
     sync(root, ".")
 
 

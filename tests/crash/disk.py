@@ -54,6 +54,10 @@ def write_tree(tree: Tree, place: Path) -> None:
             path.write_bytes(content)
 
 
+class Impossible(Exception):
+    """What the operating system would refuse."""
+
+
 @dataclass
 class _File:
     now: bytes
@@ -112,7 +116,17 @@ class Disk:
         return self.visible[folder][last]
 
     def play(self, op: Op) -> None:
-        """One operation, as the running system sees it."""
+        """One operation, as the running system sees it.
+
+        Raises:
+            Impossible: a name that it needs is not there, or a folder would take the place of one that holds something.
+        """
+        try:
+            self._play(op)
+        except KeyError as error:
+            raise Impossible(f"{op.kind} {op.path}: {error} is not there") from error
+
+    def _play(self, op: Op) -> None:
         if op.kind == "data":
             file = self.files[self._inode(op.path)]
             assert isinstance(file, _File)
@@ -121,6 +135,8 @@ class Disk:
             self._sync(self._inode(op.path))
         elif op.kind == "rename":
             (old, name), (new, other) = self._locate(op.path), self._locate(op.other)
+            if self.visible.get(self.visible[new].get(other, -1)):
+                raise Impossible(f"rename {op.path} -> {op.other}: there is a folder with something in it")
             self._change((old, name, None), (new, other, self.visible[old][name]))
         else:
             folder, last = self._locate(op.path)
@@ -170,8 +186,7 @@ class Disk:
 
     def _subsets(self, seed: int) -> Iterator[Sequence[_Change]]:
         """Which undecided steps made it: names in tmp/ together, all others in every combination, or in many when there are too many."""
-        # In a tmp/, or in a folder that is being built: nobody's.
-        building = {ROOT: False} | {inode: _is_scratch(path) for path, inode in self._paths(self.visible)}
+        building = {ROOT: False} | {inode: is_scratch(path) for path, inode in self._paths(self.visible)}
         scratch = [change for change in self.undecided if all(building.get(folder, True) for folder, _, _ in change.entries)]
         others = [change for change in self.undecided if change not in scratch]
         chosen: list[tuple[_Change, ...]] = []
@@ -198,7 +213,7 @@ class Disk:
                 yield from self._paths(folders, child, where)
 
     def _reachable(self, folders: Mapping[int, FOLDER]) -> list[int]:
-        return sorted({inode for path, inode in self._paths(folders) if not _is_scratch(path)})
+        return sorted({inode for path, inode in self._paths(folders) if not is_scratch(path)})
 
     def _is_unsafe(self, inode: int) -> bool:
         file = self.files.get(inode)
@@ -212,7 +227,8 @@ class Disk:
         return found
 
 
-def _is_scratch(path: str) -> bool:
+def is_scratch(path: str) -> bool:
+    """In a tmp/, or in a folder that is being built: nobody's."""
     return any(part == "tmp" or ".making-" in part for part in path.split("/"))
 
 

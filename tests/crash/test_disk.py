@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.disk import Disk, Tree, tree_of, write_tree
+from tests.crash.disk import Disk, Impossible, Tree, tree_of, write_tree
 from tests.crash.recording import Op, Recorder
 
 
@@ -53,6 +53,17 @@ def test_a_rename_is_one_step() -> None:
     assert left(before, rename) == [before, done]
     assert left(before, rename, Op("sync", ".")) == [done]
     assert left(before, rename, Op("sync", "tmp")) == [done]
+
+
+def test_what_the_system_refuses_is_refused() -> None:
+    """A folder does not take the place of one that holds something, and what is not there is not moved."""
+    disk = Disk.holding({"a": None, "b": None, "b/file": b"1"})
+    with pytest.raises(Impossible, match="rename a -> b: there is a folder with something in it"):
+        disk.play(Op("rename", "a", other="b"))
+    with pytest.raises(Impossible, match="unlink c/file: 'c' is not there"):
+        disk.play(Op("unlink", "c/file"))
+    disk.play(Op("rename", "b", other="a"))
+    assert disk.tree() == {"a": None, "a/file": b"1"}
 
 
 def test_names_are_independent() -> None:

@@ -88,3 +88,12 @@ def test_a_missing_step_is_found(kind: str, asked_by: str, reason: str, template
 
     fault = next(faults(without(whole, gone), bench / "scratch", last_first=True))
     assert reason in fault.reason
+
+
+def test_what_is_not_moved_away_is_deleted_where_it_lies(template: Path, bench: Path) -> None:
+    """Without the move into tmp/, gc takes a version apart in its place, and a power cut in the middle leaves half of it."""
+    whole = recorded("gc --keep", template, bench)
+    moved = [op for op in whole.ops if op.kind == "rename" and "remove_all" in place_in_code(op)]
+    assert moved
+    found = list(faults(without(whole, lambda op: op in moved), bench / "scratch"))
+    assert any("versions/" in fault.reason for fault in found)
