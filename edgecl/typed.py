@@ -14,14 +14,15 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
+DEEPEST = 64  # objects and lists in each other: far more than edgecl writes, and few enough for any message to show them
 LARGEST = 2**63 - 1  # of a whole number, either sign: beyond it other readers of these files lose digits
 
 
 def strict_json(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`: UTF-8, each key once, no NaN or Infinity.
+    """The JSON object in `data`: UTF-8, each key once, no NaN or Infinity, at most `DEEPEST` objects and lists in each other.
 
     Raises:
-        ValueError: it is anything else, or nested too deeply to be read.
+        ValueError: it is anything else.
     """
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
@@ -29,7 +30,20 @@ def strict_json(data: bytes) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError(f"it holds a {type(value).__name__}, not a JSON object")
+    if _levels(value) > DEEPEST:
+        raise ValueError("it is nested too deeply")
     return value
+
+
+def _levels(value: dict[str, Any]) -> int:
+    """How many objects and lists lie in each other; counted up to one more than are allowed."""
+    level: list[dict[str, Any] | list[Any]] = [value]
+    levels = 0
+    while level and levels <= DEEPEST:
+        inside = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
+        level = [item for item in inside if isinstance(item, dict | list)]
+        levels += 1
+    return levels
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

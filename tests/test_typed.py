@@ -25,6 +25,11 @@ class Outer:
     checks: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Texts:
+    text: str
+
+
 GOOD: dict[str, Any] = {
     "name": "cola",
     "part": 1,
@@ -82,6 +87,8 @@ def test_a_wrong_value_is_named_with_its_place(field: str, value: object, said: 
         (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' is there twice"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is nested too deeply"),
+        (b'{"a": ' + b"[" * 64 + b"]" * 64 + b"}", "it is nested too deeply"),
+        (b'{"a": ' * 65 + b"1" + b"}" * 65, "it is nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
         (b'{"a": "\xff"}', "codec can't decode"),
         (b"{", "Expecting property name"),
@@ -91,3 +98,17 @@ def test_json_that_means_two_things_or_nothing_is_refused(data: bytes, said: str
     """Doubled keys, numbers that are none or endless, deep nesting, bytes that are no text."""
     with pytest.raises(ValueError, match=said):
         strict_json(data)
+
+
+@pytest.mark.parametrize("data", [b'{"a": ' + b"[" * 63 + b"]" * 63 + b"}", b'{"a": ' * 64 + b"1" + b"}" * 64])
+def test_what_may_be_nested_can_be_shown(data: bytes) -> None:
+    """The deepest value that is read still fits into a message, also far up in the program."""
+
+    def far_up(frames: int) -> None:
+        if frames:
+            far_up(frames - 1)
+            return
+        with pytest.raises(ValueError, match=r"value.text is .*, expected a text without control characters"):
+            typed(Texts, {"text": strict_json(data)}, "value")
+
+    far_up(500)

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from edgecl.errors import BadInput, EdgeclError, MissingExtra, NoSpace, Refused, StoreBusy, StoreDamaged, UsageError
 from edgecl.store.inbox import Doubled
+from edgecl.typed import strict_json
 from edgecl.web.access import COOKIE, bearer, is_local, token_fits
 from edgecl.web.limits import TooMuch, read_body
 from edgecl.web.schema import STRING, Schema, fault, integer
@@ -194,8 +195,8 @@ async def _body(site: "Site", endpoint: Endpoint, request: Request) -> tuple[Any
     if isinstance(endpoint.body, str):
         return data, None
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        value = strict_json(data)
+    except ValueError as error:
         return None, problem(400, f"the body is not JSON ({error})")
     assert isinstance(endpoint.body, Mapping)
     wrong = fault(endpoint.body, value)

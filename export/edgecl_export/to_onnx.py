@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import shlex
 import shutil
@@ -23,6 +22,7 @@ from edgecl.manifest import FileEntry, Manifest, labels_text, pretty_json
 from edgecl.store.atomic import sync_folder, write_file
 from edgecl.store.beside import folder_beside, sync_above
 from edgecl.store.formats import sealed
+from edgecl.typed import strict_json
 from edgecl_export.graph import Precision, build_graph, graph_key
 
 Array = NDArray[Any]
@@ -182,10 +182,9 @@ def _check_place(target: Path, out: Path) -> None:
 
 def _is_export(path: Path) -> bool:
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return str(strict_json(path.read_bytes()).get("format")).startswith("edgecl.export/")
+    except (OSError, ValueError):
         return False
-    return isinstance(fields, dict) and str(fields.get("format")).startswith("edgecl.export/")
 
 
 def _move(fresh: Path, target: Path) -> None:

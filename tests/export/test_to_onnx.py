@@ -125,6 +125,7 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
         ({"export.json": b'{"format": "edgecl.export/1"}', "notes.txt": b"mine"}, "holds notes.txt"),
         ({"model.onnx": b"mine"}, "has no export.json of edgecl"),
         ({"export.json": b'{"format": "other/1"}'}, "has no export.json of edgecl"),
+        ({"export.json": b'{"format": ' + b"[" * 900 + b"]" * 900 + b"}"}, "has no export.json of edgecl"),
         ({"export.json": b"[]"}, "has no export.json of edgecl"),
         ({"export.json": b"\xff"}, "has no export.json of edgecl"),
     ],

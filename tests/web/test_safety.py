@@ -186,6 +186,7 @@ def chunked(server: PageServer, path: str, total: int) -> bytes:
     [
         ("/api/rollback", b"{", "application/json", 400),
         ("/api/rollback", b"[" * 10_000, "application/json", 400),
+        ("/api/rollback", b'{"version": ' + b"[" * 900 + b"]" * 900 + b"}", "application/json", 400),
         ("/api/rollback", b"\xff\xfe", "application/json", 400),
         ("/api/rollback", b'{"version": 1e400}', "application/json", 400),
         ("/api/rollback", b'{"version": NaN}', "application/json", 400),
