@@ -126,8 +126,11 @@ def move_folder(fresh: Path, target: Path) -> None:
         os.rename(fresh, target)
 
 
-def remove_all(paths: Iterable[Path], *, tmp: Path) -> None:
-    """Make files and folders disappear, each at once and all of them durably; folders are deleted out of sight, in `tmp`."""
+def remove_all(paths: Iterable[Path], *, tmp: Path, seen_to: Iterable[Path] = ()) -> None:
+    """Make files and folders disappear, each at once and all of them durably; folders are deleted out of sight, in `tmp`.
+
+    What an earlier, killed removal took out of the folders `seen_to` is made durable, too.
+    """
     doomed = []
     for path in paths:
         with os_errors(f"removing {path.name}"):
@@ -138,7 +141,7 @@ def remove_all(paths: Iterable[Path], *, tmp: Path) -> None:
                 doomed.append((path, path))
                 path.unlink()
     with os_errors("removing what is not needed"):
-        sync_folders(path.parent for path, _ in doomed)
+        sync_folders([*(path.parent for path, _ in doomed), *seen_to])
         for path, aside_path in doomed:
             if aside_path != path:
                 shutil.rmtree(aside_path)

@@ -90,11 +90,13 @@ class _Remover:
     def __init__(self, store: Store, *, dry_run: bool, freed: int = 0) -> None:
         self.store, self.dry_run, self.freed = store, dry_run, freed
 
-    def remove(self, paths: Sequence[Path]) -> None:
+    def remove(self, paths: Sequence[Path], seen_to: Sequence[str] = ()) -> None:
+        """`seen_to`: folders of the store in which what is gone already stays gone, too."""
         with os_errors("looking at what is not needed"):
             self.freed += sum(size_of(path) for path in paths)
         if not self.dry_run:
-            remove_all(paths, tmp=self.store.root / "tmp")
+            folders = [folder for name in seen_to if (folder := self.store.root / name).is_dir()]
+            remove_all(paths, tmp=self.store.root / "tmp", seen_to=folders)
 
     def settle(self, folder: str | None = None) -> None:
         """What was removed so far stays removed, whatever happens; so that nothing is missed by what comes back."""
@@ -144,7 +146,9 @@ def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collec
     adapters, pictures = _reachable(store, stay)
     lost_adapters = [path for path in sorted((store.root / "adapters").iterdir()) if is_hash(path.name) and path.name not in adapters]
     lost_pictures = [path for path in sorted((store.root / "memory").glob("*.jpg")) if is_hash(path.stem) and path.stem not in pictures]
-    remover.remove([*lost_adapters, *lost_pictures, *lost_reports(store.root, stay), *_lost_engines(store, stay)])
+    # Single files that a killed gc removed may come back; other than folders they leave nothing in tmp/ that would tell the next one.
+    seen_to = ["memory", "reports", "engines", *(f"versions/{version_folder(number)}" for number in stay if number not in dropped)]
+    remover.remove([*lost_adapters, *lost_pictures, *lost_reports(store.root, stay), *_lost_engines(store, stay)], seen_to)
     return Report(
         dry_run=remover.dry_run,
         bytes_freed=remover.freed,
