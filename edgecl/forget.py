@@ -33,6 +33,13 @@ class Forgotten:
     classes_removed: tuple[str, ...]
     pictures_removed: int
     restored: int | None  # the version whose head and memory came back unchanged, if any
+    already: bool = False  # it was done before; now nothing was changed
+
+
+def already_forgotten(store: Store, task: str | None) -> Forgotten:
+    """The current version, which knows nothing of what is to be forgotten."""
+    manifest = _current(store)
+    return Forgotten(manifest.number, "current", task, classes_removed=(), pictures_removed=0, restored=None, already=True)
 
 
 def forget_task(store: Store, task: str, *, make_predictor: MakePredictor, run: dict[str, object] | None = None) -> Forgotten:

@@ -27,7 +27,7 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Take a task or a class out, as a new version. This is not certified unlearning: later tasks were learned beside it."""
-    from edgecl.forget import forget_class, forget_task
+    from edgecl.forget import already_forgotten, forget_class, forget_task
     from edgecl.runtime.ort import OrtPredictor
     from edgecl.store import Store
 
@@ -36,7 +36,10 @@ def forget(
     opened = Store.open(store)
     # Looked up before anything changes: a damaged older version must not leave a purge half done.
     doomed = _pictures_of(opened, task, class_name) if purge else set()
-    if class_name is not None:
+    if doomed and not _is_known(opened, task, class_name):
+        # A purge that was killed, or found the app in its way, is given again: the version that has forgotten is there already.
+        forgotten = already_forgotten(opened, task)
+    elif class_name is not None:
         forgotten = forget_class(opened, class_name, make_predictor=OrtPredictor)
     else:
         forgotten = forget_task(opened, str(task), make_predictor=OrtPredictor)
@@ -44,13 +47,24 @@ def forget(
     _report(forgotten, purged, class_name, store, as_json)
 
 
+def _is_known(store: "Store", task: str | None, class_name: str | None) -> bool:
+    """Whether the current version was taught the task, or has the class."""
+    if store.current is None:
+        return False
+    manifest = store.manifest(store.current)
+    if class_name is not None:
+        return manifest.class_by_name(class_name) is not None
+    return task in [step.task for step in manifest.recipe.steps]
+
+
 def _pictures_of(store: "Store", task: str | None, class_name: str | None) -> set[str]:
-    """Hashes of the pictures of the task or class that any version keeps."""
-    entry = None
-    if class_name is not None and store.current is not None:
-        entry = store.manifest(store.current).class_by_name(class_name)
-    kept = [picture for number in store.numbers() for picture in store.memory(number)]
-    return {picture.hash for picture in kept if picture.task == task or (entry is not None and picture.class_id == entry.id)}
+    """Hashes of the pictures of the task or class that any version keeps; of a class that the current version does not have, by its name."""
+    if class_name is None:
+        return {picture.hash for number in store.numbers() for picture in store.memory(number) if picture.task == task}
+    here = _is_known(store, None, class_name)
+    asked = [store.current] if here and store.current is not None else store.numbers()
+    entries = {entry.id for number in asked if (entry := store.manifest(number).class_by_name(class_name)) is not None}
+    return {picture.hash for number in store.numbers() for picture in store.memory(number) if picture.class_id in entries}
 
 
 def _purge(store: "Store", forgotten: "Forgotten", doomed: set[str]) -> dict[str, Any]:
@@ -71,7 +85,10 @@ def _report(forgotten: "Forgotten", purged: dict[str, Any] | None, class_name: s
         answer({"format": "edgecl.forget/1", **asdict(forgotten), "purged": purged})
         return
     gone = ", ".join(forgotten.classes_removed) or "no class (other tasks taught them, too)"
-    tell(f"version {forgotten.version} ({forgotten.state}) without {gone}; {forgotten.pictures_removed} pictures left its memory")
+    if forgotten.already:
+        tell(f"version {forgotten.version} ({forgotten.state}) does not know it any more")
+    else:
+        tell(f"version {forgotten.version} ({forgotten.state}) without {gone}; {forgotten.pictures_removed} pictures left its memory")
     if forgotten.restored is not None:
         tell(f"its weights, head and memory are those of version {forgotten.restored}")
     if class_name is not None:

@@ -147,6 +147,22 @@ def test_forget_says_what_stays_behind(place: Path, capsys: pytest.CaptureFixtur
     assert list((place / "model/memory").iterdir()) == []
 
 
+@pytest.mark.parametrize("what", [["t0001-colours"], ["--class", "red"]])
+def test_a_purge_can_be_given_later_and_again(place: Path, what: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """After forgetting without it, or when an app was in its way: the version that has forgotten stays, what held the pictures goes."""
+    assert main(["forget", *what]) == 0
+    store, held = Store.open(place / "model"), len(list((place / "model/memory").iterdir()))
+    with store.use(1):
+        assert main(["forget", *what, "--purge"]) == 5
+    assert "holds these pictures and is in use" in capsys.readouterr().err
+    assert main(["forget", *what, "--purge"]) == 0
+    assert "version 2 (current) does not know it any more" in capsys.readouterr().out
+    assert (1 in store.numbers(), store.current) == (False, 2)
+    assert len(list((place / "model/memory").iterdir())) < held
+    assert main(["forget", *what, "--purge"]) == 2  # nothing is left of it, so it may be a slip of the pen
+    assert "See them with: edgecl" in capsys.readouterr().err
+
+
 def test_init_with_labels_starts_with_their_classes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A fine-tuned classifier brings its classes; the place may be an argument or --store."""
     weights()(place)
