@@ -101,12 +101,8 @@ def begin(
         return Begun(parent, start.number, lesson, used, max_drop, key, start.checkpoint)
 
     place = start(store, guard)
-    repeated = _repeated(store, name, begun) if place.checkpoint is None else None
+    repeated = _repeated(store, name, begun, guard) if place.checkpoint is None else None
     if repeated is not None:
-        guard.record(
-            f"version {repeated.number} was learned from the same pictures with the same settings, and nothing happened since, so there is "
-            "nothing to learn. To learn them once more all the same, give another --seed"
-        )
         return repeated
     found = begun(place)
     checkpoint = found.checkpoint
@@ -123,14 +119,20 @@ def begin(
     return found
 
 
-def _repeated(store: Store, name: str, begun: Callable[[Start], Begun]) -> Begun | None:
+def _repeated(store: Store, name: str, begun: Callable[[Start], Begun], guard: Guard) -> Begun | None:
     """This learn, if its version is there already and was the last thing that happened: a kill may have come before the answer."""
     try:
         last = last_one(store, name)
         found = begun(last) if last is not None else None
-        return found if found is not None and finished(store, found.number, found.key) is not None else None
+        if found is None or finished(store, found.number, found.key) is None:
+            return None
     except (BadInput, StoreDamaged):  # of a version that this learn may have nothing to do with
         return None
+    guard.record(
+        f"version {found.number} was learned from the same pictures with the same settings, and nothing happened since, so there is nothing "
+        "to learn. To learn them once more all the same, give another --seed"
+    )
+    return found
 
 
 def _careful(settings: LearnSettings, lesson: Lesson) -> LearnSettings:

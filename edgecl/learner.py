@@ -122,10 +122,11 @@ def learn(
             guard=guard,
             progress=watched,
         )
-        fitting = _fitting(begun.settings, store.facts, board, device)
-        changed = {"batch_changed": fitting.warning} if fitting.warning else {}
+        changed: dict[str, str] = {}
         manifest = finished(store, begun.number, begun.key)
         if manifest is None:
+            fitting = _fitting(begun.settings, store.facts, board, device)
+            changed = {"batch_changed": fitting.warning} if fitting.warning else {}
             outcome = _study(store, begun, fitting.pictures, device, guard, watched)
             run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed}
             manifest = store.commit(draft_of(store, begun.parent, begun.lesson, outcome, begun.settings, write_graph, run))

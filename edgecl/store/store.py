@@ -120,13 +120,13 @@ class Store:
     def numbers(self) -> list[int]:
         """Numbers of all versions, ascending. A folder without a manifest does not exist."""
         versions = self.root / "versions"
-        return [number for number in self._listed("versions") if (versions / version_folder(number) / MANIFEST_FILE).is_file()]
+        with os_errors("listing versions"):
+            return [number for number in self._listed("versions") if (versions / version_folder(number) / MANIFEST_FILE).is_file()]
 
     def _listed(self, folder: str) -> list[int]:
         """The version numbers that entries of a folder of the store are called after, ascending."""
-        path = self.root / folder
         with os_errors(f"listing {folder}"):
-            found = [version_number(entry.name) for entry in path.iterdir()] if path.is_dir() else []
+            found = [version_number(entry.name) for entry in (self.root / folder).iterdir()]
         return sorted(number for number in found if number is not None)
 
     def folder(self, number: int) -> Path:
@@ -259,8 +259,8 @@ class Store:
 
     def next_number(self) -> int:
         """The number that the next commit gives; certain only under the learning lock."""
-        taken = [*self._listed("versions"), *self._listed("exports")]
-        return max(int(self.state()["next_version"]), *(number + 1 for number in taken), 0)
+        exported = self._listed("exports") if (self.root / "exports").is_dir() else []
+        return max(int(self.state()["next_version"]), *(number + 1 for number in (*self._listed("versions"), *exported)), 0)
 
     def commit(self, draft: Draft) -> Manifest:
         """Write `draft` as a new, staged version; nothing that exists is changed.
