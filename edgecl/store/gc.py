@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecl.errors import EdgeclError, StoreBusy, StoreDamaged, UsageError
-from edgecl.store.atomic import os_errors, remove_all, size_of, sync_folder
+from edgecl.store.atomic import os_errors, remove_all, size_of
 from edgecl.store.locks import unused
 from edgecl.store.names import GOOD, is_hash, version_folder
 from edgecl.store.reports import lost_reports
@@ -98,15 +98,10 @@ class _Remover:
             folders = [folder for name in seen_to if (folder := self.store.root / name).is_dir()]
             remove_all(paths, tmp=self.store.root / "tmp", seen_to=folders)
 
-    def settle(self, folder: str | None = None) -> None:
-        """What was removed so far stays removed, whatever happens; so that nothing is missed by what comes back."""
-        if self.dry_run:
-            return
-        if folder is None:
+    def settle(self) -> None:
+        """Before anything is removed: what points elsewhere by now does so whatever happens."""
+        if not self.dry_run:
             self.store.settle()
-        else:
-            with os_errors(f"making {folder} durable"):
-                sync_folder(self.store.root / folder)
 
 
 def _surplus(store: Store, keep: int | None) -> list[int]:
@@ -138,8 +133,6 @@ def _collect(store: Store, surplus: list[int], remover: _Remover, doomed: Collec
     _reachable(store, stay)  # before anything is removed: raises when a version that stays cannot be read
     remover.settle()
     removed = _remove_unused(store, surplus, remover, doomed, lambda folder: folder)
-    # A version that came back must not miss its adapters and pictures, also one that an earlier gc had no time to remove durably.
-    remover.settle("versions")
     stay = sorted({*stay, *surplus} - set(removed))
     with_weights = [number for number in stay if (store.folder(number) / WEIGHTS_FILE).is_file()]
     dropped = _remove_unused(store, with_weights, remover, doomed, lambda folder: folder / WEIGHTS_FILE)
