@@ -4,6 +4,7 @@
     python benchmarks/grocery.py --freeze                       # writes the configuration and its hash, to be committed
     python benchmarks/grocery.py --split test --order 0 1 2     # the one test run; refuses another configuration
     python benchmarks/grocery.py --split test --order 0 --without 3   # the same without its third task (for benchmarks/forget.py)
+    python benchmarks/grocery.py --backbone edgecl_vit_nano ...       # any of these with the built-in backbone, a configuration of its own
 
 Each learn is `python -m edgecl learn` in a process of its own, with its default settings, so seconds and peak memory are what a user
 gets. Training sees `train`, the coefficient and the memory's hold-out see `val`, figures are of `--split`. A finished task is a row of
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from edgecl import augment, head, learner
+from edgecl.backbones import NANO, weights_file
 from edgecl.evaluate import average_incremental_accuracy, evaluate, forgetting
 from edgecl.manifest import canonical_json
 from edgecl.pictures import find
@@ -40,7 +42,8 @@ SHARED = Path(os.environ.get("EDGECL_SHARED") or HERE.parents[1] / "shared")
 DATA = SHARED / "data" / "grocery"
 WEIGHTS = SHARED / "weights" / "vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
 ROWS = HERE / "results" / "grocery.csv"
-FROZEN = HERE / "results" / "grocery-configuration.json"
+TINY = "vit_tiny_patch16_224"
+BACKBONES = (TINY, NANO.backbone)
 TASKS = 9
 KEY = ("configuration", "split", "order", "seed", "without")
 FIELDS = [
@@ -49,12 +52,14 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def configuration() -> dict[str, Any]:
+def configuration(backbone: str = TINY) -> dict[str, Any]:
     """Everything that learning is set to, as JSON values."""
+    built_in = backbone == NANO.backbone
+    first_block = min(AdapterShape().first_block, NANO.depth // 2) if built_in else AdapterShape().first_block
     return {
-        "backbone": WEIGHTS.name,
+        "backbone": f"{hashlib.sha256(weights_file(backbone).read_bytes()).hexdigest()[:16]} {backbone}" if built_in else WEIGHTS.name,
         "capacity": DEFAULT_CAPACITY,
-        "adapter": dataclasses.asdict(AdapterShape()),
+        "adapter": dataclasses.asdict(AdapterShape(first_block=first_block)),
         "memory": dataclasses.asdict(MemorySettings()),
         "learn": dataclasses.asdict(LearnSettings()),
         "head": {"shrinkage": head.SHRINKAGE, "start_lead": learner.START_LEAD, "coefficient": "largest within one standard error"},
@@ -62,22 +67,30 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def configuration_hash() -> str:
+def configuration_hash(backbone: str = TINY) -> str:
     """sha256 of the configuration, its first 16 digits."""
-    return hashlib.sha256(canonical_json(configuration())).hexdigest()[:16]
+    return hashlib.sha256(canonical_json(configuration(backbone))).hexdigest()[:16]
 
 
-def freeze() -> None:
+def frozen(backbone: str) -> Path:
+    """Where the configuration is written that a backbone's test run is held to."""
+    return HERE / "results" / ("grocery-configuration.json" if backbone == TINY else f"grocery-configuration-{backbone}.json")
+
+
+def freeze(backbone: str) -> None:
     """Write the configuration that the test run will be held to."""
-    FROZEN.write_text(json.dumps({"hash": configuration_hash(), "configuration": configuration()}, indent=1) + "\n")
-    print(f"{FROZEN.name}: {configuration_hash()}; commit it before the test run")
+    found = {"hash": configuration_hash(backbone), "configuration": configuration(backbone)}
+    frozen(backbone).write_text(json.dumps(found, indent=1) + "\n")
+    print(f"{frozen(backbone).name}: {found['hash']}; commit it before the test run")
 
 
-def check_frozen() -> None:
+def check_frozen(backbone: str = TINY) -> None:
     """The test split is only for the configuration that was committed."""
-    committed = subprocess.run(["git", "show", f"HEAD:benchmarks/results/{FROZEN.name}"], cwd=HERE, capture_output=True, text=True)
-    if committed.returncode or json.loads(committed.stdout)["hash"] != configuration_hash():
-        sys.exit(f"the configuration {configuration_hash()} is not the committed one; run --freeze and commit it first")
+    committed = subprocess.run(
+        ["git", "show", f"HEAD:benchmarks/results/{frozen(backbone).name}"], cwd=HERE, capture_output=True, text=True
+    )
+    if committed.returncode or json.loads(committed.stdout)["hash"] != configuration_hash(backbone):
+        sys.exit(f"the configuration {configuration_hash(backbone)} is not the committed one; run --freeze and commit it first")
 
 
 def edgecl(*arguments: str) -> dict[str, Any]:
@@ -98,14 +111,14 @@ def folder_of(classes: list[str], split: str, place: Path) -> Path:
     return place
 
 
-def run(order: int, *, split: str, seed: int, without: int | None, work: Path, tasks: int) -> None:
+def run(order: int, *, backbone: str, split: str, seed: int, without: int | None, work: Path, tasks: int) -> None:
     """Learn one order from where it stands; append a row per task."""
     taught = [names for i, names in enumerate(json.loads((DATA / "tasks.json").read_text())[str(order)], start=1) if i != without]
     root = work / f"order{order}-seed{seed}{f'-without{without}' if without else ''}"
     root.mkdir(parents=True, exist_ok=True)
     model = root / "model"
     if not model.exists():
-        edgecl("init", str(model), "--backbone", "vit_tiny_patch16_224", "--weights", str(WEIGHTS))
+        edgecl("init", str(model), "--backbone", backbone, *(["--weights", str(WEIGHTS)] if backbone == TINY else []))
     store = Store.open(model)
     pictures = [(p.class_name, p.input) for p in find(DATA / split, geometry_of(store.facts.architecture)).pictures]
     for index, names in enumerate(taught[:tasks], start=1):
@@ -116,7 +129,18 @@ def run(order: int, *, split: str, seed: int, without: int | None, work: Path, t
         if without:  # only its last version counts, which benchmarks/forget.py measures
             continue
         row = measure(store, learned, pictures, taught)
-        append({**row, "order": order, "seed": seed, "split": split, "without": without or "", "task": index, **of_learning(learned)})
+        append(
+            {
+                "configuration": configuration_hash(backbone),
+                **row,
+                "order": order,
+                "seed": seed,
+                "split": split,
+                "without": without or "",
+                "task": index,
+                **of_learning(learned),
+            }
+        )
 
 
 def measure(store: Store, learned: dict[str, Any], pictures: list[Any], taught: list[list[str]]) -> dict[str, Any]:
@@ -144,11 +168,11 @@ def of_learning(learned: dict[str, Any]) -> dict[str, Any]:
     return {**learned["accuracy"], **{name: learned[name] for name in ("coefficient", "seconds", "peak_memory_mib")}}
 
 
-def finished(split: str, order: int, seed: int) -> list[dict[str, str]]:
-    """The committed rows of one order under the present configuration."""
+def finished(configuration: str, split: str, order: int, seed: int) -> list[dict[str, str]]:
+    """The committed rows of one order under the configuration of this hash."""
     if not ROWS.exists():
         return []
-    wanted = (configuration_hash(), split, str(order), str(seed), "")
+    wanted = (configuration, split, str(order), str(seed), "")
     with ROWS.open() as file:
         return [row for row in csv.DictReader(file) if tuple(row[name] for name in KEY) == wanted]
 
@@ -156,13 +180,13 @@ def finished(split: str, order: int, seed: int) -> list[dict[str, str]]:
 def append(row: dict[str, Any]) -> None:
     """Add a row to the committed table, unless the task has one: then print how the two compare."""
     print(f"order {row['order']} task {row['task']}: {row['accuracy']:.4f} of {row['pictures']}, {row['seconds']} s", flush=True)
-    for known in finished(row["split"], row["order"], row["seed"]):
+    for known in finished(row["configuration"], row["split"], row["order"], row["seed"]):
         if known["task"] == str(row["task"]):
             print(f"  its row has {known['accuracy']}; left as it is", flush=True)
             return
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
     machine = f"{platform.machine()}-{os.cpu_count()}cores-{os.environ.get('OMP_NUM_THREADS', 'all')}threads"
-    full = {"commit": commit, "configuration": configuration_hash(), "machine": machine, **row}
+    full = {"commit": commit, "machine": machine, **row}
     new = not ROWS.exists()
     with ROWS.open("a", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
@@ -171,10 +195,10 @@ def append(row: dict[str, Any]) -> None:
         writer.writerow({name: f"{value:.4f}" if isinstance(value, float) else value for name, value in full.items()})
 
 
-def report(split: str, order: int, seed: int) -> float | None:
+def report(backbone: str, split: str, order: int, seed: int) -> float | None:
     """Print one order's table; returns the final accuracy when all tasks were learned."""
-    rows = finished(split, order, seed)
-    print(f"\norder {order}, {split} split, configuration {configuration_hash()}")
+    rows = finished(configuration_hash(backbone), split, order, seed)
+    print(f"\norder {order}, {split} split, configuration {configuration_hash(backbone)}")
     for row in rows:
         print(
             f"  after task {row['task']}: {float(row['accuracy']):.2%} of {row['pictures']}; {row['seconds']} s, {row['peak_memory_mib']} MiB"
@@ -194,6 +218,7 @@ def report(split: str, order: int, seed: int) -> float | None:
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default=TINY, choices=BACKBONES)
     parser.add_argument("--order", type=int, nargs="+", default=[0], choices=[0, 1, 2])
     parser.add_argument("--split", choices=["val", "test"], default="val")
     parser.add_argument("--seed", type=int, default=0)
@@ -204,14 +229,15 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="print the finished rows, learn nothing")
     arguments = parser.parse_args()
     if arguments.freeze:
-        freeze()
+        freeze(arguments.backbone)
         return
     if arguments.split == "test" and not arguments.report:
-        check_frozen()
+        check_frozen(arguments.backbone)
     for order in arguments.order if not arguments.report else []:
-        place = arguments.work / f"{arguments.split}-{configuration_hash()}"
-        run(order, split=arguments.split, seed=arguments.seed, without=arguments.without, work=place, tasks=arguments.tasks)
-    finals = [report(arguments.split, order, arguments.seed) for order in arguments.order]
+        place = arguments.work / f"{arguments.split}-{configuration_hash(arguments.backbone)}"
+        options = {"split": arguments.split, "seed": arguments.seed, "without": arguments.without, "tasks": arguments.tasks}
+        run(order, backbone=arguments.backbone, work=place, **options)
+    finals = [report(arguments.backbone, arguments.split, order, arguments.seed) for order in arguments.order]
     done = [final for final in finals if final is not None]
     if done:
         print(f"\nmean final accuracy over {len(done)} orders: {np.mean(done):.2%}")

@@ -16,12 +16,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgecl.backbones import NANO
 from edgecl.demo.scene import SceneCamera
 from edgecl.preprocess import geometry_of, to_input
 from edgecl.runtime.app import App, CameraPlan
@@ -36,21 +37,39 @@ RESULTS = Path(__file__).parent / "results"
 SAMPLE = 50  # every so many frames one frame's logits are kept
 WINDOW_S = 1.0  # around a swap
 THREADS = 1
+UNTRAINED = replace(NANO, backbone="edgecl_untrained", image_size=64, patch_size=8, width=96, depth=4, mlp_width=192)
 MUSTS = {"rate_near_swaps": 0.95, "memory_growth": 0.05}
 
 
 def make_store(folder: Path) -> None:
     """Versions 1 and 2 of a small store; imports torch, so it is run in a process of its own."""
+    from edgecl.backbone import random_state
     from edgecl.demo.render import write_task
-    from edgecl.demo.walk import SETTINGS, untrained_store
     from edgecl.learner import learn
+    from edgecl.settings import AdapterShape, LearnSettings, MemorySettings
+    from edgecl.start import create_store
     from edgecl_export.graph import write_graph
 
-    store = untrained_store(folder / "model", write_graph, OrtPredictor)
+    store = create_store(
+        folder / "model",
+        architecture=UNTRAINED,
+        state=random_state(UNTRAINED, seed=0),
+        source="random numbers",
+        capacity=16,
+        adapter=AdapterShape(first_block=0),
+        memory=MemorySettings(per_class=20),
+        write_graph=write_graph,
+        make_predictor=OrtPredictor,
+    )
     for number, things in enumerate((("gear", "apple"), ("bolt", "banana")), start=1):
         write_task(folder / f"task{number}", things, count=8, seed=number)
         learned = learn(
-            store, folder / f"task{number}", settings=SETTINGS, max_drop=1.0, write_graph=write_graph, make_predictor=OrtPredictor
+            store,
+            folder / f"task{number}",
+            settings=LearnSettings(epochs=12, learning_rate=3e-3),
+            max_drop=1.0,
+            write_graph=write_graph,
+            make_predictor=OrtPredictor,
         )
         if learned.version != number:
             raise RuntimeError(f"learned version {learned.version}, expected {number}")

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,24 @@ def init_store(
     labels: Path | None,
     capacity: int,
     adapter: AdapterShape,
+    first_block: int | None = None,
     memory: MemorySettings,
     write_graph: GraphWriter,
     make_predictor: Callable[[], Predictor],
 ) -> Store:
-    """Make a store from a supported timm backbone; with `labels` its classifier's classes come along.
+    """Make a store from a supported backbone; with `labels` its classifier's classes come along.
 
     Args:
         image_size: pixels; None for those that the weights were trained with.
+        first_block: lowest block that adapters change; None for `adapter`'s, or the middle one of a backbone that is too shallow for it.
 
     Raises:
         UnsupportedBackbone, BadWeights, BadInput: the backbone, its weights or the labels cannot be used.
         UsageError: `root` is occupied.
     """
     pretrained = load_pretrained(backbone, weights, image_size)
+    if first_block is None:
+        first_block = min(adapter.first_block, pretrained.architecture.depth // 2)
     names = read_labels(labels) if labels is not None else ()
     head: tuple[Array, Array] | None = None
     if names:
@@ -64,7 +69,7 @@ def init_store(
         names=names,
         head=head,
         capacity=capacity,
-        adapter=adapter,
+        adapter=replace(adapter, first_block=first_block),
         memory=memory,
         write_graph=write_graph,
         make_predictor=make_predictor,

@@ -75,6 +75,8 @@ def test_the_wheel_holds_the_library_the_exporter_and_the_devices(built: Path) -
     with wheel_of(built) as wheel:
         names = set(wheel.namelist())
     wanted = {
+        "edgecl/backbones/edgecl_vit_nano.md",
+        "edgecl/backbones/edgecl_vit_nano.safetensors",
         "edgecl/cli/__init__.py",
         "edgecl/py.typed",
         "edgecl/devices/__init__.py",

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edgecl.architecture import Architecture, state_shapes
 from edgecl.backbone.plain import architecture_of
-from edgecl.errors import BadInput, BadWeights, MissingExtra
+from edgecl.backbones import NANO, weights_file
+from edgecl.errors import BadInput, BadWeights, MissingExtra, UnsupportedBackbone
 
 try:
     import timm
@@ -31,23 +32,26 @@ class Pretrained:
     state: dict[str, Array]  # timm names, float32, no head
     head_weight: Array | None  # [c, d]
     head_bias: Array | None  # [c]
-    source: str  # file name or hub id, for the record
+    source: str  # file name, hub id or built-in name, for the record
 
 
 def load_pretrained(name: str, weights: Path | None = None, image_size: int | None = None) -> Pretrained:
-    """A supported backbone with its weights, from a local safetensors file or, without one, from the hub through timm.
+    """A supported backbone with its weights: from a local safetensors file or, without one, those that edgecl brings, or the hub's through timm.
 
     Args:
         image_size: pixels; the positions are resampled when the weights were trained with another size.
 
     Raises:
-        UnsupportedBackbone: the graph writer does not know this backbone.
+        UnsupportedBackbone: the graph writer does not know this backbone, or not at this size.
         BadWeights: the file is a pickle, is not safetensors, or holds another model.
         BadInput: no file was given and the hub cannot be reached.
     """
-    architecture = architecture_of(name, image_size)
+    built_in = name == NANO.backbone
+    architecture = _at_size(NANO, image_size) if built_in else architecture_of(name, image_size)
     if weights is not None:
         tensors, source = read_weights_file(weights), weights.name
+    elif built_in:
+        tensors, source = read_weights_file(weights_file(name)), f"edgecl:{name}"
     else:
         tensors, source = _from_hub(name), f"hub:{name}"
     if image_size is not None:
@@ -55,6 +59,16 @@ def load_pretrained(name: str, weights: Path | None = None, image_size: int | No
     check_state(tensors, architecture, source)
     state = {key: tensors[key] for key in state_shapes(architecture)}
     return Pretrained(architecture, state, tensors.get("head.weight"), tensors.get("head.bias"), source)
+
+
+def _at_size(architecture: Architecture, image_size: int | None) -> Architecture:
+    """A built-in architecture for pictures of another size."""
+    if image_size is not None and image_size % architecture.patch_size:
+        raise UnsupportedBackbone(
+            f"the backbone {architecture.backbone!r} is not supported: {image_size} pixels do not divide into patches of "
+            f"{architecture.patch_size}; take a multiple, such as {architecture.image_size}"
+        )
+    return architecture if image_size is None else replace(architecture, image_size=image_size)
 
 
 def read_weights_file(path: Path) -> dict[str, Array]:
@@ -129,7 +143,7 @@ def _from_hub(name: str) -> dict[str, Array]:
     except (OSError, HfHubHTTPError, RuntimeError) as error:
         raise BadInput(
             f"the weights of {name} could not be fetched from the hub ({type(error).__name__}). "
-            "Connect this machine once, or pass a local file: --weights FILE.safetensors"
+            f"Connect this machine once, pass a local file with --weights FILE.safetensors, or take {NANO.backbone}, which comes with edgecl."
         ) from error
     return {key: value.detach().float().numpy() for key, value in model.state_dict().items()}
 

@@ -15,28 +15,38 @@ if TYPE_CHECKING:
     from edgecl.store import Store
 
 
+PAGE = Path("edgecl-demo.html")
+
+
 def demo(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Empty folder to work in and to keep; without it a temporary one.", show_default=False),
+        typer.Option(
+            metavar="DIR", help="Empty folder to work in and to keep; without it only the report stays, in this folder.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Walk the whole road on pictures that edgecl draws itself, with a backbone that was never trained."""
+    """Walk the whole road on pictures that edgecl draws itself, with the backbone that comes with edgecl."""
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} is not an empty folder. Choose another one, or empty it first.")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edgecl-demo-") as temporary:
-        _walk(out or Path(temporary))
-    tell(f"done in {time.monotonic() - started:.0f} s" + (f"; look around with: edgecl log --store {out / 'model'}" if out else ""))
+        _walk(out or Path(temporary), out / "report.html" if out else PAGE)
+    rest = (
+        f"look around with: edgecl log --store {out / 'model'}"
+        if out
+        else f"all but {PAGE} was temporary; keep it with: edgecl demo --out DIR"
+    )
+    tell(f"done in {time.monotonic() - started:.0f} s; {rest}")
 
 
-def _walk(folder: Path) -> None:
-    from edgecl.demo.walk import walk
+def _walk(folder: Path, page: Path) -> None:
+    from edgecl.demo.walk import Road, walk
     from edgecl.runtime.ort import OrtPredictor
     from edgecl_export.graph import write_graph
 
     with shown() as progress:
-        walk(folder, say=tell, progress=progress, write_graph=write_graph, make_predictor=OrtPredictor, export=_export)
+        walk(folder, page, Road(say=tell, progress=progress, write_graph=write_graph, make_predictor=OrtPredictor, export=_export))
 
 
 def _export(store: "Store", number: int) -> str:

@@ -5,25 +5,31 @@ from typing import Annotated
 
 import typer
 
+from edgecl.backbones import NANO
 from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from edgecl.cli.output import again, answer, tell
 from edgecl.cli.parsers import decimal, whole
 from edgecl.errors import UsageError
 from edgecl.settings import DEFAULT_CAPACITY, AdapterShape, MemorySettings
 
+_BUILT_IN = NANO.backbone
 _ADAPTER, _MEMORY = AdapterShape(), MemorySettings()
 
 
 def init(
-    backbone: Annotated[str, typer.Option(help="Name of a plain Vision Transformer as timm has it, e.g. vit_tiny_patch16_224.")],
     place: Annotated[
         Path | None, typer.Argument(metavar="[STORE]", help="Folder to make; the same as --store.", show_default=False)
     ] = None,
     store: StoreOption = DEFAULT_STORE,
+    backbone: Annotated[
+        str, typer.Option(help="The one that comes with edgecl, or a plain Vision Transformer as timm names it, e.g. vit_tiny_patch16_224.")
+    ] = _BUILT_IN,
     weights: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="The backbone's weights, a .safetensors file; without it they come from the hub.", show_default=False
+            metavar="FILE",
+            help="The backbone's weights, a .safetensors file; without it they come with edgecl, or from the hub.",
+            show_default=False,
         ),
     ] = None,
     image_size: Annotated[
@@ -51,8 +57,14 @@ def init(
         float, typer.Option(parser=decimal(0.001), metavar="N", help="Scale of each task's adapter, times its rank.")
     ] = _ADAPTER.alpha,
     first_block: Annotated[
-        int, typer.Option(parser=whole(0), metavar="N", help="Lowest block that adapters change.")
-    ] = _ADAPTER.first_block,
+        int | None,
+        typer.Option(
+            parser=whole(0),
+            metavar="N",
+            help=f"Lowest block that adapters change; without it {_ADAPTER.first_block}, or the middle one of a shallow backbone.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a store from a backbone. It knows no class yet, or those of --labels."""
@@ -68,7 +80,8 @@ def init(
         image_size=image_size,
         labels=labels,
         capacity=capacity,
-        adapter=AdapterShape(rank=rank, alpha=alpha, first_block=first_block),
+        adapter=AdapterShape(rank=rank, alpha=alpha),
+        first_block=first_block,
         memory=MemorySettings(per_class=memory_per_class, budget_mib=memory_mib),
         write_graph=write_graph,
         make_predictor=OrtPredictor,

@@ -14,7 +14,7 @@ from edgecl.runtime.base import Frame, wall_time
 from edgecl.runtime.capture import import_cv2
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mjpeg")
 
 
 def find_picture_files(folder: Path) -> list[Path]:

@@ -43,7 +43,7 @@ class Facts:
 
     architecture: Architecture
     base: FileEntry  # base.safetensors
-    source: str  # where the backbone's weights came from: a file name or a hub id
+    source: str  # where the backbone's weights came from: a file name, hub:NAME, or edgecl:NAME for the built-in one
     capacity: int  # rows of the head at init; each version's manifest has its own
     adapter: AdapterShape
 

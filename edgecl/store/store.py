@@ -89,7 +89,7 @@ class Store:
         with os_errors(f"looking into {root}"):
             absent = not (root / FACTS_FILE).exists() and not (root / "versions").is_dir()
         if absent:
-            raise BadInput(f"there is no store at {root}. Make one with: edgecl init {root} --backbone vit_tiny_patch16_224")
+            raise BadInput(f"there is no store at {root}. Make one with: edgecl init {root}")
         root = root.resolve()
         return cls(root, read_facts(root))
 

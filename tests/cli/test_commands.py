@@ -1,6 +1,7 @@
 """What the commands answer when nothing is wrong."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 import edgecl.demo.walk
 import edgecl.learner
+from edgecl.backbones import NANO
 from edgecl.cli import main
 from edgecl.gate import GateResult
 from edgecl.settings import LearnSettings
@@ -49,6 +51,22 @@ def test_json_is_one_object_with_its_format(command: str, form: str, capsys: pyt
     if command.split()[0] in ("log", "show", "status", "verify", "gc", "run"):
         assert main(command.split()) == 0
         assert capsys.readouterr().out.strip()
+
+
+def test_init_needs_nothing_but_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --backbone it takes the one that edgecl brings, without opening a connection; adapters sit in the upper half of its blocks."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    found = answered(capsys, "init", str(tmp_path / "model"))
+    facts = Store.open(tmp_path / "model").facts
+    assert (found["format"], found["classes"]) == ("edgecl.init/1", [])
+    assert (facts.architecture, facts.source) == (NANO, "edgecl:edgecl_vit_nano")
+    assert facts.adapter.first_block == NANO.depth // 2
+    assert main(["init", str(tmp_path / "other"), "--first-block", "0"]) == 0
+    assert Store.open(tmp_path / "other").facts.adapter.first_block == 0
 
 
 def test_learn_answers_with_the_agreed_fields(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,13 +222,22 @@ def test_export_writes_a_folder_and_says_how_near_it_is(place: Path, capsys: pyt
 
 
 def test_the_demo_walks_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """`edgecl demo --out DIR` says that its backbone is untrained, learns three tasks, exports, runs, rolls back, and leaves a whole store."""
+    """`edgecl demo --out DIR` learns three tasks, exports, runs on a video, reports, rolls back, says what to type next, and leaves a whole store."""
     monkeypatch.setattr(edgecl.demo.walk, "PICTURES", 4)
     monkeypatch.setattr(edgecl.demo.walk, "NEW_PICTURES", 1)
+    monkeypatch.setattr(edgecl.demo.walk, "SECONDS", 1)
     monkeypatch.setattr(edgecl.demo.walk, "SETTINGS", LearnSettings(epochs=1))
     assert main(["demo", "--out", str(tmp_path / "walked")]) == 0
     out = capsys.readouterr().out
-    for words in ("UNTRAINED", "gear, bolt, washer", "export: version", "run: 0-gear.png", "rollback: version"):
+    for words in (
+        "gear, bolt, washer",
+        "the first task, after each",
+        "export: version",
+        "72 frames",
+        "report.html",
+        "rollback: version",
+        "edgecl init ",
+    ):
         assert words in out
     assert main(["verify", "--deep", "--store", str(tmp_path / "walked/model")]) == 0
     capsys.readouterr()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from edgecl.errors import BadInput, MissingExtra, UsageError
-from edgecl.preprocess import UnreadablePicture
+from edgecl.preprocess import UnreadablePicture, encode_jpeg
 from edgecl.runtime.base import Camera, Frame
 from edgecl.runtime.fake import FakeCamera
 from edgecl.runtime.files import find_picture_files
@@ -122,6 +122,14 @@ class TestVideo:
         assert [(frame.source, frame.index) for frame in frames] == [(str(video), index) for index in range(3)]
         assert frames[0].rgb.shape == (16, 32, 3)
         assert frames[0].rgb.flags.c_contiguous
+
+    def test_jpegs_behind_each_other_are_a_video(self, tmp_path: Path) -> None:
+        """As a camera's MJPEG stream is recorded, and as the demo draws its own."""
+        pytest.importorskip("cv2")
+        frames = [np.full((16, 32, 3), grey, np.uint8) for grey in (30, 120, 210)]
+        (tmp_path / "clip.mjpeg").write_bytes(b"".join(encode_jpeg(frame) for frame in frames))
+        found = frames_of(open_source(str(tmp_path / "clip.mjpeg")))
+        assert [round(float(frame.rgb.mean()), -1) for frame in found] == [30, 120, 210]
 
     def test_a_closed_video_has_ended(self, video: Path) -> None:
         """Closing twice is fine."""

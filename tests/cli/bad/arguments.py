@@ -10,7 +10,6 @@ ROWS = (
     Bad("a command that does not exist", "lern", 2, "'lern' | No such command | edgecl --help"),
     Bad("an option that does not exist", f"{LEARN} --epoch 3", 2, "--epoch | No such option | edgecl learn --help"),
     Bad("no task", "learn", 2, "'--task' | Missing option | edgecl learn --help"),
-    Bad("no backbone", "init new", 2, "'--backbone' | Missing option | edgecl init --help"),
     Bad("zero epochs", f"{LEARN} --epochs 0", 2, "'0' | a whole number from 1 up | edgecl learn --help"),
     Bad("epochs in words", f"{LEARN} --epochs many", 2, "'many' | a whole number from 1 up | edgecl learn --help"),
     Bad("a device of another name", f"{LEARN} --device gpu", 2, "'gpu' | is not one of: auto, cpu, cuda | edgecl learn --help"),

@@ -6,8 +6,8 @@ from tests.cli.workplace import another_user, cut, file, flipped, link, locked, 
 LEARN = "learn --task more"
 
 ROWS = (
-    Bad("no store", "log --store nowhere", 4, "no store at nowhere | no store | edgecl init nowhere --backbone"),
-    Bad("a file instead of a store", "log --store a", 4, "no store at a | no store | edgecl init a --backbone", file("a", "x")),
+    Bad("no store", "log --store nowhere", 4, "no store at nowhere | no store | edgecl init nowhere"),
+    Bad("a file instead of a store", "log --store a", 4, "no store at a | no store | edgecl init a", file("a", "x")),
     Bad("facts that are not JSON", "log", 6, "model/edgecl.json | is not JSON | edgecl verify", cut("model/edgecl.json")),
     Bad(
         "a store of a newer edgecl",

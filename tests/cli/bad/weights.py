@@ -93,6 +93,19 @@ ROWS = (
         weights(lambda tensors: tensors["norm.weight"].fill(float("nan"))),
     ),
     Bad(
+        "weights without the name of their backbone",
+        "init new --weights weights.safetensors",
+        4,
+        "weights.safetensors | does not hold edgecl_vit_nano | Check --backbone against the file",
+        weights(),
+    ),
+    Bad(
+        "a picture size that the built-in backbone's patches do not divide",
+        "init new --image-size 100",
+        4,
+        "100 pixels | do not divide into patches of | take a multiple, such as 96",
+    ),
+    Bad(
         "a backbone that is not supported",
         INIT.replace("vit_tiny_patch16_224", "resnet50"),
         4,
