@@ -1,0 +1,125 @@
+"""The comparison of continual learners: what its columns mean, that it resumes, and every row of it on a tiny model."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+rows = pytest.importorskip("continual.rows", reason="the benchmarks are not beside the tests")
+
+from continual.measures import right_by_task, summary  # noqa: E402
+from continual.table import print_table  # noqa: E402
+
+
+def test_the_columns_follow_their_definitions() -> None:
+    """Three tasks by hand: A_T and the average come from the curve, forgetting from the best earlier accuracy, transfer from the first one."""
+    nan = math.nan
+    matrix = [[0.8, nan, nan], [0.9, 0.6, nan], [0.5, 0.7, 1.0]]
+    found = summary(matrix, [0.8, 0.75, 0.7])
+    assert found["a_t"] == 0.7
+    assert found["average"] == pytest.approx((0.8 + 0.75 + 0.7) / 3)
+    assert found["forgetting"] == pytest.approx(((0.9 - 0.5) + (0.6 - 0.7)) / 2)
+    assert found["transfer"] == pytest.approx(((0.5 - 0.8) + (0.7 - 0.6)) / 2)
+
+
+def test_accuracy_is_counted_by_task() -> None:
+    """Tasks of unequal size each by their own pictures; a task without pictures has none."""
+    labels, predicted = np.array([0, 0, 0, 5, 2]), np.array([0, 0, 2, 5, 0])
+    found = right_by_task(predicted, labels, [(0,), (5, 2), (7,)])
+    assert found[:2] == [pytest.approx(2 / 3), 0.5]
+    assert math.isnan(found[2])
+
+
+def _fields(**changed: Any) -> dict[str, Any]:
+    return {"row": "ridge", "configuration": "c0", "split": "test", "order": 0, "seed": 0, "tasks": 2, "a_t": 0.5, **changed}
+
+
+def test_a_finished_run_is_written_once(tmp_path: Path) -> None:
+    """The same row, configuration, split, order, seed and number of tasks has one line; any other of these is another run."""
+    path = tmp_path / "rows.csv"
+    for fields in (_fields(), _fields(a_t=0.9), _fields(order=1), _fields(configuration="c1"), _fields(tasks=3)):
+        rows.append(fields, path)
+    assert [(row["a_t"], row["order"], row["configuration"], row["tasks"]) for row in rows.read(path)] == [
+        ("0.5000", "0", "c0", "2"), ("0.5000", "1", "c0", "2"), ("0.5000", "0", "c1", "2"), ("0.5000", "0", "c0", "3"),
+    ]  # fmt: skip
+
+
+def test_a_row_keeps_the_whole_matrix(tmp_path: Path) -> None:
+    """What was not seen yet is null, everything else a number, so any definition can be computed from the file."""
+    path = tmp_path / "rows.csv"
+    rows.append(_fields(matrix=[[0.75, math.nan], [0.5, 1.0]], curve=[0.75, 0.7]), path)
+    assert (rows.read(path)[0]["matrix"], rows.read(path)[0]["curve"]) == ("[[0.75,null],[0.5,1.0]]", "[0.75,0.7]")
+
+
+def test_every_setting_is_in_the_hash() -> None:
+    """The row's name, its own settings and the shared ones."""
+    found = {
+        rows.configuration_hash(name, settings, shared)
+        for name, settings, shared in (
+            ("a", {"x": 1}, {"y": 1}),
+            ("b", {"x": 1}, {"y": 1}),
+            ("a", {"x": 2}, {"y": 1}),
+            ("a", {"x": 1}, {"y": 2}),
+        )
+    }
+    assert len(found) == 4
+
+
+def test_the_table_says_what_is_not_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means over the orders that are there; a row without any is not measured; the gap is to the best joint row."""
+    from continual.registry import METHODS
+
+    shown = {name: METHODS[name] for name in ("ridge", "joint-probe", "slda")}
+    known = [
+        {**dict.fromkeys(rows.FIELDS, "1"), **{k: str(v) for k, v in _fields(row=row, order=order, a_t=a_t).items()}}
+        for row, order, a_t in (("ridge", 0, 0.5), ("ridge", 1, 0.7), ("joint-probe", 0, 0.9))
+    ]  # fmt: skip
+    monkeypatch.setattr(rows, "read", lambda *path: known if not path else [])
+    print_table(shown, seed=0)
+    lines = {line[:58].strip(): line[58:].split() for line in capsys.readouterr().out.splitlines()}
+    assert lines["ridge regression"][:2] == ["0,1", "60.0"]
+    assert lines["ridge regression"][5] == "30.0"
+    assert lines["joint linear probe"][5] == "0.0"
+    assert " ".join(lines["SLDA"]) == "not measured"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Six colours as three tasks, for an untrained tiny ViT."""
+    from continual.data import bench_of
+
+    from edgecl.backbone import random_state
+    from tests.teaching import TINY, draw_task
+
+    place = tmp_path_factory.mktemp("bench")
+    names = ("red", "green", "blue", "yellow", "violet", "white")
+    for seed, split in enumerate(("train", "val", "test")):
+        draw_task(place / split, *names, count=12, seed=seed)
+    tasks = [names[:2], names[2:4], names[4:]]
+    return bench_of(place, {0: tasks}, TINY, random_state(TINY, 0), first_block=1, work=place / "work")
+
+
+def _methods() -> Mapping[str, Any]:
+    return pytest.importorskip("continual.registry").METHODS  # type: ignore[no-any-return]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _methods())
+def test_every_row_can_be_run(bench: Any, name: str, tmp_path: Path) -> None:
+    """On three tasks, with its first and last configuration: better than chance, and all columns have a value."""
+    from continual.method import run
+
+    method = _methods()[name]
+    if name in ("sequential", "replay", "replay-ours", "lwf", "icarl", "agem", "ewc"):
+        pytest.importorskip("avalanche", reason="the extra bench is not installed")
+    if name.startswith("peft"):
+        pytest.importorskip("peft", reason="PEFT is not installed")
+    for settings in (method.choices[0], method.choices[-1]):
+        found = run(method, bench.course(0, split="val", tasks=3, seed=0), settings)
+        assert 0 <= found["a_t"] <= 1
+        assert len(found["matrix"]) == (1 if method.joint else 3)
+        rows.append(_fields(**found), tmp_path / f"{name}.csv")
+    assert {"average", "forgetting", "transfer"} <= found.keys() or method.joint
