@@ -14,7 +14,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,27 +50,28 @@ def chosen(method: Method, seed: int) -> Mapping[str, Any]:
     return method.choices[min(best)[1]]
 
 
-def perform(method: Method, settings: Mapping[str, Any], work: Path, **key: Any) -> None:
-    """One run in a process of its own, whose memory is only its own; nothing where its row is there."""
-    wanted = key_of(method, settings, **key)
-    if rows.find(rows.read(), **wanted):
+def perform(method: Method, choices: Sequence[Mapping[str, Any]], work: Path, **key: Any) -> None:
+    """Some configurations in a process of their own, whose memory is only theirs; none whose row is there."""
+    known = rows.read()
+    open_ones = [str(i) for i, one in enumerate(method.choices) if one in choices and not rows.find(known, **key_of(method, one, **key))]
+    if not open_ones:
         return
-    place = list(method.choices).index(settings)
-    told = [str(value) for value in (place, key["split"], key["order"], key["seed"], key["tasks"])]
-    done = subprocess.run([sys.executable, __file__, "--work", str(work), "--one", method.name, *told])
+    told = [str(key[name]) for name in ("split", "order", "seed", "tasks")]
+    done = subprocess.run([sys.executable, __file__, "--work", str(work), "--one", method.name, *told, *open_ones])
     if done.returncode:
         sys.exit(f"{method.name} ended with exit code {done.returncode}")
 
 
-def one(method: Method, place: int, work: Path, *, split: str, order: int, seed: int, tasks: int) -> None:
-    """Run and write the row."""
+def one(method: Method, places: Sequence[int], work: Path, **key: Any) -> None:
+    """Run, and write each row when it is finished."""
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    settings = method.choices[place]
-    course = grocery(work).course(order, split=split, tasks=tasks, seed=seed)
-    figures = run(method, course, settings)
-    rows.append({**key_of(method, settings, split=split, order=order, seed=seed, tasks=tasks), "settings": dict(settings), **figures})
+    bench = grocery(work)
+    for settings in (method.choices[place] for place in places):
+        course = bench.course(key["order"], split=key["split"], tasks=key["tasks"], seed=key["seed"])
+        figures = run(method, course, settings)
+        rows.append({**key_of(method, settings, **key), "settings": dict(settings), **figures})
 
 
 def main() -> None:
@@ -81,20 +82,23 @@ def main() -> None:
     parser.add_argument("--order", type=int, nargs="+", help="only these orders", choices=[0, 1, 2])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=rows.HERE / "work" / "continual", help="where tokens and stores lie")
-    parser.add_argument("--one", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        name, place, split, order, seed, tasks = arguments.one
-        one(METHODS[name], int(place), arguments.work, split=split, order=int(order), seed=int(seed), tasks=int(tasks))
+        name, split, order, seed, tasks, *places = arguments.one
+        key = {"split": split, "order": int(order), "seed": int(seed), "tasks": int(tasks)}
+        one(METHODS[name], [int(place) for place in places], arguments.work, **key)
         return
     for name in arguments.choose:
-        for settings in METHODS[name].choices if len(METHODS[name].choices) > 1 else ():
-            perform(METHODS[name], settings, arguments.work, split="val", order=0, seed=arguments.seed, tasks=CHOICE_TASKS)
+        if len(METHODS[name].choices) > 1:
+            perform(METHODS[name], METHODS[name].choices, arguments.work, split="val", order=0, seed=arguments.seed, tasks=CHOICE_TASKS)
     for name in arguments.run:
         settings = chosen(METHODS[name], arguments.seed)
         for order in METHODS[name].orders:
             if order in (arguments.order or METHODS[name].orders):
-                perform(METHODS[name], settings, arguments.work, split="test", order=order, seed=arguments.seed, tasks=TASKS)
+                perform(METHODS[name], [settings], arguments.work, split="test", order=order, seed=arguments.seed, tasks=TASKS)
+    if arguments.choose or arguments.run:
+        return
     print_table(METHODS, seed=arguments.seed)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from continual.data import Course, Pictures
+from continual.merged import independent
 from continual.method import Learned, backbone_costs
-from continual.upper import adapter_of, features
+from continual.upper import features
 from edgecl.backbone import build
 from edgecl.merge import merge
 
@@ -56,12 +57,13 @@ def ridge(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
 def ranpac(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
     """RanPAC (McDonnell et al. 2023, arXiv 2307.02251): ridge regression on ReLU of `m` random projections.
 
-    With `first_session` the upper blocks get a LoRA adapter on the first task, which then stays, as the method has it.
+    With `first_session` the upper blocks get a LoRA adapter on the first task, which then stays, as the method has it; it is trained as
+    those that are merged in other rows.
     """
     bench, vit = course.bench, course.bench.vit()
     if settings["first_session"]:
-        adapter, _, _ = adapter_of(bench, course.taught(0), learning_rate=settings["first_session"], epochs=4, seed=course.seed)
-        vit = build(bench.architecture, merge(bench.state, [(adapter, {"*": 1.0})]))
+        first = independent(course, 0, bench.work / "adapters")
+        vit = build(bench.architecture, merge(bench.state, [(first.adapter, {"*": 1.0})]))
     projection = np.random.default_rng(course.seed).standard_normal((bench.architecture.width, settings["m"]))
 
     def projected(pictures: Pictures) -> Array:

@@ -22,7 +22,7 @@ def _with(choices: Iterable[Mapping[str, Any]], **fixed: Any) -> list[dict[str, 
 
 
 _RIDGES = _each(ridge=[0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0])
-_RANPAC = _each(ridge=[0.01, 0.1, 1.0, 10.0], first_session=[0, 1e-3])
+_RANPAC = _each(ridge=[0.01, 0.1, 1.0, 10.0], first_session=[False, True])
 _JOINT = _each(learning_rate=[3e-5, 1e-4, 3e-4, 1e-3], epochs=[4, 8])
 _JOINT_LORA = _each(learning_rate=[3e-4, 1e-3, 2e-3, 4e-3], epochs=[4, 8])
 

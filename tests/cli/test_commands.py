@@ -8,6 +8,7 @@ import pytest
 
 import edgecl.demo.walk
 import edgecl.learner
+import edgecl.outcome
 from edgecl.cli import main
 from edgecl.gate import GateResult
 from edgecl.settings import LearnSettings
@@ -81,7 +82,7 @@ def test_learn_tells_what_it_learned_and_what_to_type_next(place: Path, capsys: 
 def test_a_gate_that_says_no_is_3(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The version is written and answered as staged, the reasons go to stderr, and what served goes on serving."""
     verdict = GateResult(False, 4, 1.0, 0.5, 0.01, ("accuracy fell from 100.0% to 50.0%",))
-    monkeypatch.setattr(edgecl.learner, "judge", lambda **_: verdict)
+    monkeypatch.setattr(edgecl.outcome, "judge", lambda **_: verdict)
     assert main(["learn", "--task", "more", "--epochs", "1", "--json"]) == 3
     out, err = capsys.readouterr()
     assert json.loads(out)["state"] == "staged"
