@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from continual import closed, joint, merged
+from continual import closed, joint, merged, paper
 from continual.data import Course
 from continual.method import Learned, Method
 
@@ -46,6 +46,9 @@ def _avalanche(strategy: str, **how: bool) -> Any:
     return learn
 
 
+_PAPER = _each(learning_rate=[3e-4, 1e-3], memory_learning_rate=[1e-5, 3e-5, 1e-4, 3e-4])
+
+
 METHODS = {
     method.name: method
     for method in (
@@ -75,6 +78,8 @@ METHODS = {
             ALL,
             True,
         ),
+        Method("paper", "the seed paper's system (learn --method paper)", paper.paper, _PAPER, ALL),
+        Method("paper-kl", "the same, KL variant", paper.paper, _with(_PAPER, divergence=0.4), ALL),
         Method("peft-cat", "independent adapters, PEFT cat", _BY_PEFT, _with(_MERGED, combination_type="cat")),
         Method("peft-ties", "independent adapters, PEFT TIES", _BY_PEFT, _with(_DENSE, combination_type="ties")),
         Method("peft-dare", "independent adapters, PEFT DARE", _BY_PEFT, _with(_DENSE, combination_type="dare_linear")),
