@@ -1,17 +1,16 @@
 """The comparison of continual learners: what its columns mean, that it resumes, and every row of it on a tiny model."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-rows = pytest.importorskip("continual.rows", reason="the benchmarks are not beside the tests")
-
-from continual.measures import right_by_task, summary  # noqa: E402
-from continual.table import print_table  # noqa: E402
+from continual import rows, running
+from continual.measures import right_by_task, summary
+from continual.method import Method, run
+from continual.registry import METHODS
+from continual.table import print_table
 
 
 def test_the_columns_follow_their_definitions() -> None:
@@ -70,8 +69,6 @@ def test_every_setting_is_in_the_hash() -> None:
 
 def test_the_table_says_what_is_not_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Means over the orders that are there; a row without any is not measured; the gap is to the best joint row."""
-    from continual.registry import METHODS
-
     shown = {name: METHODS[name] for name in ("ridge", "joint-probe", "slda")}
     known = [
         {**dict.fromkeys(rows.FIELDS, "1"), **{k: str(v) for k, v in _fields(row=row, order=order, a_t=a_t).items()}}
@@ -84,6 +81,44 @@ def test_the_table_says_what_is_not_measured(capsys: pytest.CaptureFixture[str],
     assert lines["ridge regression"][5] == "30.0"
     assert lines["joint linear probe"][5] == "0.0"
     assert " ".join(lines["SLDA"]) == "not measured"
+
+
+def _choosing(*a_t: float) -> tuple[Any, list[dict[str, str]]]:
+    """A method with one configuration per figure, and the rows of their runs on val."""
+    method = Method("ridge", "ridge", lambda course, settings: iter(()), [{"ridge": number} for number in range(len(a_t))])
+    place = {"split": "val", "order": 0, "seed": 0, "tasks": 3}
+    known = [{**running.key_of(method, one, **place), "a_t": value} for one, value in zip(method.choices, a_t, strict=True)]
+    return method, [{name: str(value) for name, value in row.items()} for row in known]
+
+
+def test_the_best_configuration_on_val_is_chosen() -> None:
+    """The first of equal ones; a row of test, of another order or another number of tasks does not count."""
+    method, known = _choosing(0.5, 0.8, 0.8, 0.6)
+    others = [{**known[3], "a_t": "0.99", name: value} for name, value in (("split", "test"), ("order", "1"), ("tasks", "9"))]
+    assert running.chosen(method, [*others, *known], seed=0) == {"ridge": 1}
+
+
+def test_no_row_is_measured_before_its_choices_are_committed() -> None:
+    """One missing configuration is enough, and the message says what to do."""
+    method, known = _choosing(0.5, 0.8)
+    with pytest.raises(SystemExit, match=r"ridge: \{'ridge': 1\} has no committed row; run --choose ridge and commit continual.csv first"):
+        running.chosen(method, known[:1], seed=0)
+
+
+def test_what_is_finished_is_not_run_again() -> None:
+    """Only configurations without a row of the same place are left."""
+    method, known = _choosing(0.5, 0.8, 0.7)
+    place = {"split": "val", "order": 0, "seed": 0, "tasks": 3}
+    assert running.unfinished(method, method.choices, [known[1]], **place) == [0, 2]
+    assert running.unfinished(method, method.choices[:2], known[1:], **place) == [0]
+    assert running.unfinished(method, method.choices, known, **{**place, "split": "test"}) == [0, 1, 2]
+
+
+def test_no_row_has_more_than_eight_configurations() -> None:
+    """And each trained one has eight; every method of the closed forms, the peers and the ceilings is measured as many times as it must be."""
+    assert {name: len(method.choices) for name, method in METHODS.items() if len(method.choices) != 8} == {"class-means": 1}
+    everywhere = {"joint-probe", "joint-lora", "joint-full", "replay", "ranpac-2000", "ranpac-5000", "paper"}
+    assert {name for name, method in METHODS.items() if method.orders == (0, 1, 2)} >= everywhere
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +137,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return bench_of(place, {0: tasks}, TINY, random_state(TINY, 0), first_block=1, work=place / "work")
 
 
-def _methods() -> Mapping[str, Any]:
-    return pytest.importorskip("continual.registry").METHODS  # type: ignore[no-any-return]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", _methods())
+@pytest.mark.parametrize("name", METHODS)
 def test_every_row_can_be_run(bench: Any, name: str, tmp_path: Path) -> None:
-    """On three tasks, with its first and last configuration: better than chance, and all columns have a value."""
-    from continual.method import run
-
-    method = _methods()[name]
+    """On three tasks, with its first and last configuration; every column of the table has a value."""
+    method = METHODS[name]
     if name in ("sequential", "replay", "replay-ours", "lwf", "icarl", "agem", "ewc"):
         pytest.importorskip("avalanche", reason="the extra bench is not installed")
     if name.startswith("peft"):
@@ -122,4 +151,6 @@ def test_every_row_can_be_run(bench: Any, name: str, tmp_path: Path) -> None:
         assert 0 <= found["a_t"] <= 1
         assert len(found["matrix"]) == (1 if method.joint else 3)
         rows.append(_fields(**found), tmp_path / f"{name}.csv")
-    assert {"average", "forgetting", "transfer"} <= found.keys() or method.joint
+    of_curves = {"average", "forgetting", "transfer"}
+    filled = {column for row in rows.read(tmp_path / f"{name}.csv") for column, value in row.items() if value}
+    assert filled >= set(rows.FIELDS) - {"settings", *(of_curves if method.joint else ())}
