@@ -9,6 +9,7 @@ from typing import Any
 
 from continual import rows
 from continual.data import VIEWS, grocery
+from continual.merged import TRAINING
 from continual.method import Method, run
 from continual.upper import ALPHA, BATCH, RANK, SMOOTHING, WARMUP, WEIGHT_DECAY
 
@@ -16,6 +17,7 @@ SCRIPT = rows.HERE / "continual.py"
 CHOICE_TASKS, TASKS = 3, 9
 SHARED = {
     "views": VIEWS, "batch": BATCH, "rank": RANK, "alpha": ALPHA, "smoothing": SMOOTHING, "warmup": WARMUP, "weight_decay": WEIGHT_DECAY,
+    "adapters": dict(TRAINING),
 }  # fmt: skip
 
 
