@@ -4,7 +4,7 @@ R[i, j] is the accuracy on the pictures of task j right after task i, among all 
 tasks up to i, each picture counting the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from edgecl.evaluate import backward_transfer, forgetting
 
 Array = np.ndarray[Any, Any]
+T_95 = {1: 12.706, 2: 4.303}  # Student's t at 97.5 %, by degrees of freedom; there are three orders
 DEFINITIONS = {
     "A_T": "accuracy on all pictures of all classes after the last task",
     "average": "average incremental accuracy: mean over the tasks i of A_i (Rebuffi 2017)",
@@ -30,6 +31,15 @@ def right_by_task(predicted: Array, labels: Array, tasks: Sequence[Sequence[int]
     right = predicted == labels
     parts = [right[np.isin(labels, classes)] for classes in tasks]
     return [float(part.mean()) if len(part) else float("nan") for part in parts]
+
+
+def paired(ours: Mapping[str, float], theirs: Mapping[str, float]) -> tuple[float, float, int]:
+    """Mean of ours minus theirs over the orders that both have, half its 95 % interval by Student's t (NaN below two orders), their number."""
+    differences = np.array([ours[order] - theirs[order] for order in ours if order in theirs])
+    n = len(differences)
+    if n < 2:
+        return float(differences.mean()) if n else float("nan"), float("nan"), n
+    return float(differences.mean()), float(T_95[n - 1] * differences.std(ddof=1) / np.sqrt(n)), n
 
 
 def summary(matrix: Sequence[Sequence[float]], curve: Sequence[float]) -> dict[str, float]:

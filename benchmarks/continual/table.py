@@ -22,6 +22,16 @@ def print_table(methods: Mapping[str, Method], *, seed: int) -> None:
     print("\n" + " ".join([f"{'':58}", f"{'orders':6}", *(f"{name:>11}" for name in COLUMNS)]))
     for name, title in titles.items():
         print(f"{title:58} {_line(found[name], ceiling) if found[name] else 'not measured'}")
+    for kind, joint in (("joint", True), ("other", False)):
+        rivals = [name for name, method in methods.items() if method.joint == joint and found[name]]
+        if rivals and found[ours.NAME]:
+            _print_difference(kind, titles, found, max(rivals, key=lambda name: _mean(found[name], "a_t")))
+
+
+def _print_difference(kind: str, titles: Mapping[str, str], found: Mapping[str, list[dict[str, str]]], best: str) -> None:
+    mean, half, n = measures.paired(*({row["order"]: float(row["a_t"]) for row in found[name]} for name in (ours.NAME, best)))
+    reach = "no interval from one order" if np.isnan(half) else f"95 % interval +- {100 * half:.1f}"
+    print(f"edgecl minus the best {kind} row ({titles[best]}), A_T paired by order, {n} orders: {100 * mean:+.1f} points, {reach}")
 
 
 def _line(found: list[dict[str, str]], ceiling: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from continual import rows, running
-from continual.measures import right_by_task, summary
+from continual.measures import paired, right_by_task, summary
 from continual.method import Method, run
 from continual.registry import METHODS
 from continual.table import print_table
@@ -30,6 +30,28 @@ def test_accuracy_is_counted_by_task() -> None:
     found = right_by_task(predicted, labels, [(0,), (5, 2), (7,)])
     assert found[:2] == [pytest.approx(2 / 3), 0.5]
     assert math.isnan(found[2])
+
+
+def test_differences_are_paired_by_order() -> None:
+    """Only orders that both have count; the interval is Student's, and one order has none."""
+    ours = {"0": 0.92, "1": 0.91, "2": 0.90}
+    mean, half, n = paired(ours, {"0": 0.90, "2": 0.89, "5": 0.1})
+    assert (mean, n) == (pytest.approx(0.015), 2)
+    assert half == pytest.approx(12.706 * np.std([0.02, 0.01], ddof=1) / math.sqrt(2))
+    assert paired(ours, {"0": 0.90, "1": 0.90, "2": 0.90})[1] == pytest.approx(4.303 * 0.01 / math.sqrt(3))
+    assert math.isnan(paired(ours, {"1": 0.5})[1])
+
+
+@pytest.mark.shared
+def test_kept_photos_are_as_large_as_the_table_takes_them_to_be(shared: Path) -> None:
+    """Within a tenth, by one photo of each class."""
+    from continual.data import PICTURE_BYTES
+
+    from edgecl.preprocess import decode, encode_jpeg, shrink
+
+    folders = sorted((shared / "data" / "grocery" / "train").iterdir())
+    sizes = [len(encode_jpeg(shrink(decode(min(folder.glob("*.jpg"))), 257))) for folder in folders]
+    assert abs(np.mean(sizes) / PICTURE_BYTES - 1) < 0.1
 
 
 def _fields(**changed: Any) -> dict[str, Any]:
