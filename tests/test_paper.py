@@ -213,6 +213,35 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training() -> None:
     assert max(np.abs(vector).max() for vector in found.vectors.values()) == 0
 
 
+def test_later_epochs_leave_nothing_behind() -> None:
+    """Where training makes the validation worse, the result is that of a training which ended at the best epoch."""
+    seen = _seen(8)
+    contrary = Seen(torch.cat([seen.tokens, seen.tokens]), np.concatenate([seen.rows, 1 - seen.rows]), 1)
+
+    def trained(epochs: int) -> TaskVector:
+        settings = replace(PAPER, epochs=epochs, patience=epochs)
+        own = (np.arange(8), np.arange(8, 16))
+        return train_task(build(TINY, random_state(TINY, 0)), TINY, contrary, own, settings=settings, batch=4, seed=0, steps=Counted())
+
+    found = trained(12)
+    assert found.epochs < 12
+    again = trained(found.epochs)
+    np.testing.assert_array_equal(found.weight, again.weight)
+    for name, vector in found.vectors.items():
+        np.testing.assert_array_equal(vector, again.vectors[name])
+
+
+def test_the_task_vector_has_its_scale() -> None:
+    """Adam's first step does not depend on the gradient's size and moves B alone, so twice alpha is twice the task vector."""
+    found = []
+    for alpha in (2.0, 4.0):
+        settings, own = replace(PAPER, alpha=alpha, epochs=1, weight_decay=0.0), (np.arange(8), np.arange(0))
+        vit = build(TINY, random_state(TINY, 0))
+        found.append(train_task(vit, TINY, _seen(8), own, settings=settings, batch=8, seed=0, steps=Counted()).vectors)
+    for name, vector in found[0].items():
+        np.testing.assert_allclose(found[1][name], 2 * vector, rtol=1e-2, atol=1e-5)
+
+
 def test_without_validation_pictures_the_last_epoch_stays() -> None:
     """There is nothing to choose by."""
     steps = Counted()
