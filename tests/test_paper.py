@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import edgecl.paper
 from edgecl.adapter import dense_adapter
 from edgecl.architecture import linear_targets, target_shape
 from edgecl.backbone import build, random_state
@@ -77,6 +78,18 @@ def test_a_task_is_one_step_of_the_recipe(taught: Store) -> None:
     assert 1 <= method["epochs"] <= PAPER.epochs
     assert taught.run_info(2)["paper"]["learning_rate"] == PAPER.learning_rate
     assert manifest.checks["gate"]["passed"]
+
+
+def test_the_temperature_is_in_the_heads_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temperature four times as high gives a quarter of every used weight, and stands in the manifest."""
+    folder, heads = draw_task(tmp_path / "first", "red", "green"), []
+    for temperature in (1.0, 4.0):
+        monkeypatch.setattr(edgecl.paper, "fit_temperature", lambda *_, value=temperature: value)
+        store = new_store(tmp_path / f"model-{temperature}")
+        learn(store, folder)
+        assert store.manifest(1).temperature == temperature
+        heads.append(store.head(1)[0][:2].astype(np.float32))
+    np.testing.assert_allclose(4 * heads[1], heads[0], rtol=1e-2, atol=1e-3)
 
 
 def test_equal_learns_give_equal_versions(taught: Store, tmp_path: Path) -> None:
