@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+import edgecl.begin
+import edgecl.learner
 import edgecl.paper
 from edgecl.adapter import dense_adapter
 from edgecl.architecture import linear_targets, target_shape
@@ -198,6 +200,32 @@ def test_a_stop_changes_nothing_and_says_that_it_begins_anew(tmp_path: Path) -> 
     assert store.numbers() == [0]
     assert not (store.root / "checkpoint.safetensors").exists()
     assert learn(store, folder).state == "current"
+
+
+def test_an_interrupted_learn_by_edgecls_own_method_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after its version was written and before it served: the same task by the paper's method is another learn, with a version of its own."""
+    store, folder = new_store(tmp_path / "model"), draw_task(tmp_path / "first", "red", "green")
+
+    def stopped(*_: Any, **__: Any) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(edgecl.learner, "serve", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            teach(store, folder)
+    result = learn(store, folder)
+    assert (result.version, store.manifest(result.version).checks["method"]["name"]) == (2, "paper")
+
+
+def test_room_is_looked_for_as_much_as_its_adapter_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than for edgecl's own, by at least the difference of the adapters' files."""
+    asked, sizes = [], []
+    monkeypatch.setattr(edgecl.begin, "require_space", lambda place, needed_bytes, doing: asked.append(needed_bytes))
+    for paper in (None, PAPER):
+        store = new_store(tmp_path / f"model-{len(sizes)}")
+        teach(store, draw_task(tmp_path / "first", "red", "green"), paper=paper)
+        sizes.append(sum(file.stat().st_size for file in (store.root / "adapters").rglob("*.safetensors")))
+    assert asked[1] - asked[0] >= sizes[1] - sizes[0] > 0
 
 
 def test_classes_without_a_picture_are_not_overwritten(tmp_path: Path) -> None:
