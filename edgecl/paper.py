@@ -15,7 +15,7 @@ All of it is one difference to the parent's weights, written as one adapter of f
 like any other.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,23 +75,19 @@ def study(store: Store, begun: Begun, settings: PaperSettings, device: str, guar
     """
     lesson, architecture, first = begun.lesson, store.facts.architecture, store.facts.adapter.first_block
     _refuse_pictureless(lesson)
-    base, parent = build(architecture, store.base(), device), store.merged_state(begun.parent.recipe)
+    base, parent = store.base(), store.merged_state(begun.parent.recipe)
     inputs = [sample.input for sample in lesson.samples]
-    # No version changes the blocks below, so every model here begins with the same tokens.
-    tokens = lower_tokens(base, inputs, first, progress=lambda done, total: progress("looking at pictures", done, total))
-    seen = Seen(tokens, lesson.rows(), first)
-    steps = _Steps(guard, progress)
-    task = train_task(
-        base, architecture, seen, _own(lesson), settings=settings, batch=begun.settings.batch, seed=begun.settings.seed, steps=steps
-    )
+    by_base, seen = views(base, parent, architecture, inputs, lesson.rows(), first, device, progress)
+    steps, tokens, seed, batch = _Steps(guard, progress), seen.tokens, begun.settings.seed, begun.settings.batch
+    vit = build(architecture, base, device)
+    task = train_task(vit, architecture, by_base, _own(lesson), settings=settings, batch=batch, seed=seed, steps=steps)
     merged = {name: value + np.float32(settings.coefficient) * task.vectors.get(name, np.float32(0)) for name, value in parent.items()}
     old = Head(*store.head(begun.parent.number))
     used = np.array(sorted(entry.row for entry in lesson.classes))
     weight, bias = beside(old, begun.parent.temperature, task, used)
-    kept = memory_indices(lesson, per_class=store.settings().memory.per_class, seed=begun.settings.seed)
+    kept = memory_indices(lesson, per_class=store.settings().memory.per_class, seed=seed)
     tuned, weight, bias = fine_tune(
-        build(architecture, merged, device), architecture, seen, kept, used, weight, bias,
-        settings=settings, batch=begun.settings.batch, seed=begun.settings.seed, steps=steps,
+        build(architecture, merged, device), architecture, seen, kept, used, weight, bias, settings=settings, batch=batch, seed=seed, steps=steps
     )  # fmt: skip
     difference = {target: tuned[target] - parent[f"{target}.weight"] for target in tuned}
     adapter = dense_adapter(difference)
@@ -104,6 +100,23 @@ def study(store: Store, begun: Begun, settings: PaperSettings, device: str, guar
     gate = judged(lesson, before, head.logits(features), begun.max_drop, store.settings().gate.significance)
     said = {"name": settings.name, "coefficient": settings.coefficient, "epochs": task.epochs, "pictures": len(kept)}
     return Outcome(adapter, (), 1.0, before, features, head, temperature, gate, said)
+
+
+def views(
+    base: Mapping[str, Array], parent: Mapping[str, Array], architecture: Architecture, inputs: Sequence[Array], rows: Array, first: int,
+    device: str, progress: Progress,
+) -> tuple[Seen, Seen]:  # fmt: skip
+    """The pictures as the base and as the parent sees them: the same tokens, unless a bundle from elsewhere changed a block below `first`."""
+    below = tuple(f"blocks.{block}." for block in range(first))
+    same = all(np.array_equal(base[name], parent[name]) for name in base if name.startswith(below))
+
+    def seen(state: Mapping[str, Array]) -> Seen:
+        vit = build(architecture, state, device)
+        tokens = lower_tokens(vit, inputs, first, progress=lambda done, total: progress("looking at pictures", done, total))
+        return Seen(tokens, rows, first)
+
+    by_base = seen(base)
+    return by_base, by_base if same else seen(parent)
 
 
 def train_task(

@@ -24,11 +24,11 @@ from edgecl.guard import Guard
 from edgecl.head import Head, make_head
 from edgecl.learner import LearnResult
 from edgecl.merge import task_vector
-from edgecl.paper import Seen, TaskVector, beside, memory_indices, train_task
+from edgecl.paper import Seen, TaskVector, beside, memory_indices, train_task, views
 from edgecl.pictures import find
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.decide import softmax
-from edgecl.runtime.eager import features_of
+from edgecl.runtime.eager import features_of, lower_tokens
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.settings import PaperSettings
 from edgecl.store import Store
@@ -234,6 +234,24 @@ def test_classes_without_a_picture_are_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"2 classes \(alpha, beta, \.\.\.\) have no picture in the memory.* Learn without --method"):
         learn(store, draw_task(tmp_path / "task", "red", "green"))
     assert store.numbers() == [0]
+
+
+def test_blocks_below_are_seen_as_the_parent_has_them() -> None:
+    """The task is trained on what the base makes of the pictures and fine-tuned on what the parent does; equal ones are looked at once."""
+    base = random_state(TINY, 0)
+    parent = {**base, "blocks.0.mlp.fc1.weight": 3 * base["blocks.0.mlp.fc1.weight"]}
+    above = {**base, "blocks.1.mlp.fc1.weight": 3 * base["blocks.1.mlp.fc1.weight"]}
+    inputs = [np.random.default_rng(i).integers(0, 255, (32, 32, 3), dtype=np.uint8) for i in range(3)]
+
+    def seen(state: Any) -> tuple[Seen, Seen]:
+        return views(base, state, TINY, inputs, np.arange(3), 1, "cpu", lambda *_: None)
+
+    by_base, by_parent = seen(parent)
+    np.testing.assert_array_equal(by_base.tokens, lower_tokens(build(TINY, base), inputs, 1))
+    np.testing.assert_array_equal(by_parent.tokens, lower_tokens(build(TINY, parent), inputs, 1))
+    assert not torch.equal(by_base.tokens, by_parent.tokens)
+    first, second = seen(above)
+    assert first is second
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_training() -> None:
