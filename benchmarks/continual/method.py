@@ -43,18 +43,14 @@ def run(method: Method, course: Course, settings: Mapping[str, Any]) -> dict[str
     curve: list[float] = []
     seconds: list[float] = []
     costs: list[int] = []
-    learned = None
-    steps = method.learn(course, settings)
-    while True:
-        begun = time.perf_counter()
-        learned = next(steps, None)
-        if learned is None:
-            break
-        seconds.append(time.perf_counter() - begun + learned.earlier_s)
-        last, costs = learned, [*costs, learned.multiplications]
+    kept_bytes = 0
+    for learned, took_s in _timed(method.learn(course, settings)):
+        seconds.append(took_s + learned.earlier_s)
+        costs.append(learned.multiplications)
+        kept_bytes = learned.kept_bytes
         done = len(course.tasks) - 1 if method.joint else len(curve)
         asked = course.asked.of(course.seen(done))
-        predicted = last.answer(asked)
+        predicted = learned.answer(asked)
         curve.append(float((predicted == asked.labels).mean()))
         matrix.append(right_by_task(predicted, asked.labels, course.tasks))
         print(
@@ -65,13 +61,23 @@ def run(method: Method, course: Course, settings: Mapping[str, Any]) -> dict[str
         **whole,
         "classes": len(course.classes),
         "pictures": len(course.asked.of(course.classes)),
-        "bytes_per_class": last.kept_bytes / len(course.classes),
+        "bytes_per_class": kept_bytes / len(course.classes),
         "seconds_per_task": float(np.median(seconds)),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "cost": costs[-1] / costs[0],
         "curve": curve,
         "matrix": matrix,
     }
+
+
+def _timed(steps: Iterator[Learned]) -> Iterator[tuple[Learned, float]]:
+    """Each step with the seconds that it took; what is done with it in between does not count."""
+    while True:
+        begun = time.perf_counter()
+        learned = next(steps, None)
+        if learned is None:
+            return
+        yield learned, time.perf_counter() - begun
 
 
 def backbone_costs(course: Course, head: int) -> int:

@@ -27,11 +27,14 @@ FLOAT = 4  # bytes
 
 
 class Tokens(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """A split as Avalanche takes one; with `augmented`, each look at a picture is at one of its augmented views."""
+    """A course's pictures as Avalanche takes them: classes are numbered in the order in which they come.
 
-    def __init__(self, pictures: Pictures, *, augmented: bool) -> None:
-        self.pictures, self.augmented = pictures, augmented
-        self.targets: list[int] = pictures.labels.tolist()
+    With `augmented`, each look at a picture is at one of its augmented views.
+    """
+
+    def __init__(self, course: Course, pictures: Pictures, *, augmented: bool) -> None:
+        self.pictures, self.augmented = pictures.of(course.classes), augmented
+        self.targets = [course.classes.index(label) for label in self.pictures.labels.tolist()]
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -97,7 +100,7 @@ def learned(
     random.seed(course.seed)  # A-GEM picks its patterns with it
     bench = course.bench
     vit = bench.vit()
-    model = Classifier(vit, bench.first_block, len(bench.classes))
+    model = Classifier(vit, bench.first_block, len(course.classes))
     parameters = [*upper_parameters(vit, bench.first_block), *model.head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings["learning_rate"], weight_decay=WEIGHT_DECAY)
     common = {
@@ -105,18 +108,18 @@ def learned(
         "eval_mb_size": 64, "device": "cpu", "evaluator": None,
     }  # fmt: skip
     strategy = by(model, common, settings, course)
+    taught = Tokens(course, bench.train, augmented=augmented)
     stream = nc_benchmark(
-        Tokens(bench.train.of(course.classes), augmented=augmented), Tokens(course.asked.of(course.classes), augmented=False),
-        n_experiences=len(course.tasks), task_labels=False, fixed_class_order=list(course.classes), shuffle=False,
+        taught, Tokens(course, course.asked, augmented=False),
+        n_experiences=len(course.tasks), task_labels=False, fixed_class_order=list(range(len(course.classes))), shuffle=False,
     ).train_stream  # fmt: skip
     for task, experience in enumerate(stream):
         strategy.train(experience, num_workers=0)
         numbers = np.array(course.seen(task))
-        costs = backbone_costs(course, len(bench.classes) * vit.width)
-        if closed:
-            answer = _closed(course, task, strategy, vit)
-        else:
-            answer = _by_network(strategy, numbers)
+        costs = backbone_costs(course, len(course.classes) * vit.width)
+        taught.augmented = False  # for what looks at pictures without training on them
+        answer = _closed(course, task, strategy, vit) if closed else _by_network(strategy, numbers)
+        taught.augmented = augmented
         yield Learned(answer, _kept_bytes(strategy, model, len(numbers)), costs)
 
 
@@ -125,7 +128,7 @@ def _by_network(strategy: Any, numbers: Array) -> Callable[[Pictures], Array]:
         strategy.model.eval()
         with torch.no_grad():
             parts = [strategy.model(pictures.tokens(slice(i, i + 64))).float().numpy() for i in range(0, len(pictures), 64)]
-        return np.asarray(numbers[np.concatenate(parts)[:, numbers].argmax(axis=1)])
+        return np.asarray(numbers[np.concatenate(parts)[:, : len(numbers)].argmax(axis=1)])
 
     return answer
 
@@ -134,13 +137,14 @@ def _closed(course: Course, task: int, strategy: Any, vit: Any) -> Callable[[Pic
     """edgecl's head on the features of the buffer and of the task's own pictures, as edgecl fits it."""
     bench, taught = course.bench, course.taught(task)
     buffer = next(plugin for plugin in strategy.plugins if isinstance(plugin, ReplayPlugin)).storage_policy.buffer
-    old = [i for i in range(len(buffer)) if int(buffer.targets[i]) not in course.tasks[task]]
+    kept = [course.classes[int(target)] for target in buffer.targets]
+    old = [i for i, label in enumerate(kept) if label not in course.tasks[task]]
     vit.eval()
     x = [features(vit, bench, taught)]
     labels = [taught.labels]
     if old:
         x.append(features_of(vit, torch.stack([buffer[i][0] for i in old]), bench.first_block))
-        labels.append(np.array([int(buffer.targets[i]) for i in old]))
+        labels.append(np.array([kept[i] for i in old]))
     numbers = np.unique(np.concatenate(labels))
     head = fit_head(np.concatenate(x), np.searchsorted(numbers, np.concatenate(labels)), capacity=len(numbers))
     return lambda pictures: numbers[head.logits(features(vit, bench, pictures)).argmax(axis=1)]

@@ -162,16 +162,16 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_row_can_be_run(bench: Any, name: str, tmp_path: Path) -> None:
-    """On three tasks, with its first and last configuration; every column of the table has a value."""
+    """On two of three tasks with its first configuration, as when it is chosen, and on all with its last; every column of the table has a value."""
     method = METHODS[name]
     if name in ("sequential", "replay", "replay-ours", "lwf", "icarl", "agem", "ewc"):
         pytest.importorskip("avalanche", reason="the extra bench is not installed")
     if name.startswith("peft"):
         pytest.importorskip("peft", reason="PEFT is not installed")
-    for settings in (method.choices[0], method.choices[-1]):
-        found = run(method, bench.course(0, split="val", tasks=3, seed=0), settings)
+    for settings, tasks in ((method.choices[0], 2), (method.choices[-1], 3)):
+        found = run(method, bench.course(0, split="val", tasks=tasks, seed=0), settings)
         assert 0 <= found["a_t"] <= 1
-        assert len(found["matrix"]) == (1 if method.joint else 3)
+        assert len(found["matrix"]) == (1 if method.joint else tasks)
         rows.append(_fields(**found), tmp_path / f"{name}.csv")
     of_curves = {"average", "forgetting", "transfer"}
     filled = {column for row in rows.read(tmp_path / f"{name}.csv") for column, value in row.items() if value}
