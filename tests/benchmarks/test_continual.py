@@ -54,6 +54,9 @@ def test_kept_photos_are_as_large_as_the_table_takes_them_to_be(shared: Path) ->
     assert abs(np.mean(sizes) / PICTURE_BYTES - 1) < 0.1
 
 
+FORGETFUL = ("sequential", "lwf", "agem", "ewc", "replay")
+
+
 def _fields(**changed: Any) -> dict[str, Any]:
     return {"row": "ridge", "configuration": "c0", "split": "test", "order": 0, "seed": 0, "tasks": 2, "a_t": 0.5, **changed}
 
@@ -162,7 +165,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_row_can_be_run(bench: Any, name: str, tmp_path: Path) -> None:
-    """On two of three tasks with its first configuration, as when it is chosen, and on all with its last; every column of the table has a value."""
+    """On two of three tasks with its first configuration, as when it is chosen, and on all with its last; every column of the table has a value.
+
+    Six colours are easy: what is not known to forget knows them.
+    """
     method = METHODS[name]
     if name in ("sequential", "replay", "replay-ours", "lwf", "icarl", "agem", "ewc"):
         pytest.importorskip("avalanche", reason="the extra bench is not installed")
@@ -173,6 +179,7 @@ def test_every_row_can_be_run(bench: Any, name: str, tmp_path: Path) -> None:
         assert 0 <= found["a_t"] <= 1
         assert len(found["matrix"]) == (1 if method.joint else tasks)
         rows.append(_fields(**found), tmp_path / f"{name}.csv")
+    assert found["a_t"] > 0.6 or name in FORGETFUL
     of_curves = {"average", "forgetting", "transfer"}
     filled = {column for row in rows.read(tmp_path / f"{name}.csv") for column, value in row.items() if value}
     assert filled >= set(rows.FIELDS) - {"settings", *(of_curves if method.joint else ())}
