@@ -1,6 +1,6 @@
 """The app and a learner on the same cores: the app's latency idle and while a task is learned, the learner's time alone and beside the app.
 
-    EDGECL_SHARED=... python benchmarks/app_beside_learning.py [--rounds 3] [--fps 8] [--classes 3] [--pictures 12]
+    EDGECL_SHARED=... python benchmarks/app_beside_learning.py [--rounds 3] [--fps 8] [--classes 9] [--pictures 20]
 
 ViT-Tiny with the real weights, Grocery photos. Each round measures in turns: the app alone, the learner alone (nice 19), both together. The app
 has one engine thread; the learner takes what torch takes by itself. Prints medians over the rounds, writes results/app_beside_learning.csv,
@@ -104,8 +104,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fps", type=int, default=8)
-    parser.add_argument("--classes", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--classes", type=int, default=9)
+    parser.add_argument("--pictures", type=int, default=20)
     arguments = parser.parse_args()
     shared = Path(os.environ.get("EDGECL_SHARED") or Path(__file__).parents[2] / "shared")
     found = []
@@ -116,10 +116,13 @@ def main() -> int:
         subprocess.run(init, check=True, stdout=subprocess.DEVNULL)
         make_task(shared / "data" / "grocery", folder / "task", arguments.classes, arguments.pictures)
         for number in range(arguments.rounds):
-            found.append(one_round(folder, arguments.fps))
             load = os.getloadavg()[0]
+            found.append(
+                {**one_round(folder, arguments.fps), "classes": arguments.classes, "pictures": arguments.pictures, "load_before": load}
+            )
             print(
-                f"round {number + 1} (load {load:.1f}): " + ", ".join(f"{n} {v:.4g}" for n, v in found[-1].items() if isinstance(v, float)),
+                f"round {number + 1} (load {load:.1f} before): "
+                + ", ".join(f"{n} {v:.4g}" for n, v in found[-1].items() if isinstance(v, float)),
                 flush=True,
             )
     with (RESULTS / "app_beside_learning.csv").open("w", newline="", encoding="utf-8") as file:

@@ -5,16 +5,10 @@ between two frames; one that fails gives way to the last good one.
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgecl.errors import EdgeclError, GpuFailed, ParityFailed, Refused, StoreDamaged
-from edgecl.runtime.base import Predictor
-from edgecl.runtime.selftest import Precision, self_test
+from edgecl.errors import EdgeclError, GpuFailed, Refused, StoreDamaged
+from edgecl.runtime.loading import OpenPredictor, load_version, tested
 from edgecl.runtime.serving import Served, Swaps
 from edgecl.store import Store, health
 
@@ -25,9 +19,6 @@ RETRY_S = 30.0  # between the first failure of a version and its second and last
 BREATH_S = 0.02  # between two canary pictures while another version serves on the same cores
 
 FASTEST = "tensorrt"  # where a version serves in this runtime, none takes over in a slower one
-
-OpenPredictor = Callable[[Path], Predictor]
-"""Loads the version in a folder into a predictor of its own."""
 
 Tell = Callable[[str], None]
 
@@ -83,7 +74,7 @@ class StoreServing:
             self.now = self._first()
             self._thread.start()
         else:
-            self.now = self._load(self._version, breath_s=0.0)
+            self.now = load_version(self._store, self._version, self._open_predictor)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -131,7 +122,7 @@ class StoreServing:
         if good in (None, broken.number) or not _its_fault(error):
             raise error
         self._failed(broken.number, f"it failed on a frame: {error}")
-        other = self._load(good, breath_s=0.0)
+        other = load_version(self._store, good, self._open_predictor)
         with self._lock:
             self._take_over(other)
 
@@ -154,40 +145,25 @@ class StoreServing:
                 health.fail(self._store, current, "it was started twice and ended both times before it had proved healthy", "app")
             if good is not None:
                 self._back(current)
-                return self._load(good, breath_s=0.0)
+                return load_version(self._store, good, self._open_predictor)
         try:
             return self._start(current, breath_s=0.0)
         except EdgeclError as error:
             if good in (None, current) or not _its_fault(error):
                 raise
-            return self._load(good, breath_s=0.0)
+            return load_version(self._store, good, self._open_predictor)
 
     def _start(self, number: int, *, breath_s: float) -> Served:
         """Count a start, load, test; a failure is noted, and after the last one `current` goes back."""
         health.begin(self._store, number)
         try:
-            return self._load(number, breath_s=breath_s)
+            return load_version(self._store, number, self._open_predictor, breath_s=breath_s)
         except EdgeclError as error:
             if _its_fault(error):
                 self._failed(number, str(error))
             else:
                 health.settle(self._store, number)
             raise
-
-    def _load(self, number: int | None, *, breath_s: float) -> Served:
-        with ExitStack() as stack:
-            folder = stack.enter_context(self._store.use(number))
-            number = int(folder.name)
-            predictor = self._open_predictor(folder)
-            stack.callback(predictor.close)
-            manifest = self._store.manifest(number)
-            precision: Precision = getattr(predictor, "precision", "fp32")
-            result = self_test(_OneByOne(predictor, breath_s), folder, manifest.rows(), precision=precision)
-            if not result.passed:
-                raise ParityFailed(
-                    f"version {number} does not answer as it was made to: {result.reason}. It is not served. Run: edgecl verify --deep"
-                )
-            return Served(manifest, predictor, stack.pop_all())
 
     def _failed(self, number: int, reason: str) -> None:
         health.fail(self._store, number, reason, "app")
@@ -253,10 +229,8 @@ class StoreServing:
 
     def _look_at_held(self, held: Served) -> None:
         """Ask it one picture, for that is when it goes over to an engine that was built; without one it has failed."""
-        with self._store.use(held.number) as folder:
-            precision: Precision = getattr(held.predictor, "precision", "fp32")
-            result = self_test(_OneByOne(held.predictor, BREATH_S), folder, held.manifest.rows(), precision=precision)
-        if held.runtime == FASTEST and result.passed:
+        passed = tested(self._store, held, BREATH_S).passed
+        if held.runtime == FASTEST and passed:
             self._held = None
             with self._lock:
                 self._ready = held
@@ -306,19 +280,3 @@ class StoreServing:
 def _its_fault(error: EdgeclError) -> bool:
     """Whether the version, or its engine, is to blame: not a busy store, a full disk, a missing package or a GPU short of memory."""
     return isinstance(error, StoreDamaged | Refused) and not isinstance(error, GpuFailed)
-
-
-class _OneByOne:
-    """A predictor that is asked for one picture at a time with a pause between, so that the version that serves keeps its pace."""
-
-    def __init__(self, predictor: Predictor, breath_s: float) -> None:
-        self._predictor, self._breath_s = predictor, breath_s
-        self.load, self.close = predictor.load, predictor.close
-
-    def infer(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As the predictor's own, but slower, and with the memory of one picture."""
-        answers = []
-        for picture in pictures:
-            answers.append(self._predictor.infer(picture[np.newaxis]))
-            time.sleep(self._breath_s)
-        return np.concatenate([logits for logits, _ in answers]), np.concatenate([features for _, features in answers])

@@ -8,8 +8,9 @@ from pathlib import Path
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.app import App, CameraPlan, RunSummary
 from edgecl.runtime.base import Prediction
-from edgecl.runtime.hotswap import OpenPredictor, StoreServing
+from edgecl.runtime.hotswap import StoreServing
 from edgecl.runtime.live import LiveView
+from edgecl.runtime.loading import OpenPredictor
 from edgecl.runtime.outputs.announce import Announcer
 from edgecl.runtime.outputs.changes import Change
 from edgecl.runtime.outputs.lines import RotatingLines

@@ -57,7 +57,7 @@ async def frame(call: Call) -> Response:
         found = site.view.latest(camera)
         if found is not None and found[0].index != after:
             break
-        if time.monotonic() >= deadline_s:
+        if time.monotonic() >= deadline_s or site.closing.is_set():
             return Response(status_code=204)
         await anyio.sleep(FRAME_POLL_S)
     picture, prediction = found

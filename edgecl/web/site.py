@@ -1,5 +1,6 @@
 """What the page stands on: the store, the running app, and everything that lives as long as the page does."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class Site:
     names: frozenset[str]  # under which this machine may be asked
     private: bool  # looking needs the token, too
     no_teach: str  # why nothing can be taught here, or empty
+    closing: threading.Event  # the page ends: whoever waits for something is answered now
 
     def camera(self, number: int) -> str:
         """The name of a camera by its place.
@@ -46,7 +48,8 @@ class Site:
         return names[number]
 
     def close(self) -> None:
-        """End the watch, a learn that goes on, and a report."""
+        """Answer whoever waits; end the watch, a learn that goes on, and a report."""
+        self.closing.set()
         self.watch.stop()
         self.learning.close()
         self.reporting.close()
@@ -77,4 +80,5 @@ def site_of(
         names=own_names(names),
         private=private,
         no_teach=missing_for_learning(),
+        closing=threading.Event(),
     )

@@ -27,16 +27,30 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer
-port, width, height = sys.argv[1:]
+port, width, height, between = sys.argv[1:]
 Gst.init(None)
 server, factory = GstRtspServer.RTSPServer(), GstRtspServer.RTSPMediaFactory()
 server.set_address("127.0.0.1")
 server.set_service(port)
 factory.set_shared(True)
 factory.set_launch(
-    f"( videotestsrc is-live=true pattern=red ! video/x-raw,width={width},height={height},framerate=15/1 ! "
-    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 )"
+    f"( videotestsrc is-live=true pattern=red ! capsfilter name=size caps=video/x-raw,width={width},height={height},framerate=15/1 ! "
+    f"x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 {between} ! rtph264pay name=pay0 config-interval=-1 )"
 )
+
+def configured(factory, media):
+    size = media.get_element().get_by_name("size")
+
+    def resize(stream, condition):
+        words = stream.readline().split()
+        if words:
+            caps = "video/x-raw,width={},height={},framerate=15/1".format(*words)
+            size.set_property("caps", Gst.Caps.from_string(caps))
+        return bool(words)
+
+    GLib.io_add_watch(sys.stdin, GLib.IO_IN | GLib.IO_HUP, resize)
+
+factory.connect("media-configure", configured)
 server.get_mount_points().add_factory("/cam", factory)
 server.attach(None)
 print("ready", flush=True)
@@ -166,20 +180,32 @@ def has_rtsp() -> bool:
 
 
 class RtspServer:
-    """A red picture in H.264 at rtsp://127.0.0.1:PORT/cam, by GStreamer's own RTSP server; it can be killed and started again."""
+    """A red picture in H.264 at rtsp://127.0.0.1:PORT/cam, by GStreamer's own RTSP server; it can be killed and started again.
 
-    def __init__(self, port: int, size: tuple[int, int] = (64, 48)) -> None:
-        command = [SYSTEM_PYTHON, "-c", RTSP_SERVER, str(port), *map(str, size)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    Args:
+        damage: share of the bytes of the encoded stream that are overwritten at random.
+    """
+
+    def __init__(self, port: int, size: tuple[int, int] = (64, 48), *, damage: float = 0.0) -> None:
+        between = f"! breakmydata set-to=-1 probability={damage}" if damage else ""
+        command = [SYSTEM_PYTHON, "-c", RTSP_SERVER, str(port), *map(str, size), between]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
+
+    def resize(self, width: int, height: int) -> None:
+        """Of the same stream, from the next frame on; somebody must be watching."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{width} {height}\n".encode())
+        self._process.stdin.flush()
 
     def kill(self) -> None:
         """Without a goodbye; may be called twice."""
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
 
     def __enter__(self) -> "RtspServer":
         return self

@@ -111,6 +111,43 @@ def test_an_rtsp_camera_that_comes_later() -> None:
     assert answers[0].label == "red"
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("_rtsp")
+def test_an_rtsp_stream_that_changes_its_size() -> None:
+    """The answers go on; OpenCV (since 4.7) brings each frame to the size that the stream had when it was opened, whatever its shape is now."""
+    port, told = free_port(), list[str]()
+    url = f"rtsp://127.0.0.1:{port}/cam"
+    with RtspServer(port) as server, running(url, told=told) as (app, answers):
+        until(lambda: len(answers) >= 5, PATIENCE_S)
+        for size in ((128, 96), (48, 64)):
+            server.resize(*size)
+            after = len(answers)
+            until(lambda after=after: len(answers) >= after + 30, PATIENCE_S)
+            frame, _ = app.view.latest(url) or pytest.fail("no frame")
+            assert frame.rgb.shape == (48, 64, 3)
+        assert app.view.status().cameras[url].reconnects == 0
+    assert ({answer.label for answer in answers}, told) == ({"red"}, [])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_rtsp")
+def test_an_rtsp_stream_whose_bytes_are_damaged() -> None:
+    """What the decoder cannot show is left out; where nothing can be shown, the camera is opened again, until it is well: no restart."""
+    port, told = free_port(), list[str]()
+    url = f"rtsp://127.0.0.1:{port}/cam"
+    with running(url, told=told) as (app, answers):
+        with RtspServer(port, (320, 240), damage=0.01):
+            until(lambda: answers and told, PATIENCE_S)
+            assert "gives no picture any more" in told[0] or "cannot be opened" in told[0]
+        with RtspServer(port, (128, 96)):
+            until(lambda: (seen := app.view.latest(url)) and seen[0].rgb.shape == (96, 128, 3), PATIENCE_S)
+            after = len(answers)
+            until(lambda: len(answers) >= after + 20, PATIENCE_S)
+            status = app.view.status().cameras[url]
+    assert (status.state, answers[-1].label) == ("running", "red")
+    assert status.reconnects >= 1
+
+
 def test_an_mjpeg_camera_that_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torn frames, another resolution, and a server that is started anew: all without a restart of the app."""
     monkeypatch.setattr(reading, "LONGEST_DELAY_S", 0.1)
