@@ -48,6 +48,25 @@ class Adapter:
         return list(self.a)
 
 
+def dense_adapter(difference: Mapping[str, NDArray[Any]]) -> Adapter:
+    """A difference of weights, `target -> [out, in]`, as an adapter whose task vector is just that, rounded to fp16.
+
+    Its rank is the backbone's width, which is one side of every Linear in a block: one factor is the difference, the other the identity.
+
+    Raises:
+        ValueError: a difference has no side in common with the others.
+    """
+    width = min(side for values in difference.values() for side in values.shape)
+    identity = np.eye(width, dtype=np.float16)
+    strangers = [target for target, values in difference.items() if width not in values.shape]
+    if strangers:
+        raise ValueError(f"{strangers[0]} has shape {difference[strangers[0]].shape}; no side is {width}")
+    dense = {target: values.astype(np.float16) for target, values in difference.items()}
+    a = {target: identity if values.shape[1] == width else values for target, values in dense.items()}
+    b = {target: values if values.shape[1] == width else identity for target, values in dense.items()}
+    return Adapter(width, float(width), a, b)
+
+
 def adapter_files(adapter: Adapter, backbone: str) -> dict[str, bytes]:
     """The two files of a PEFT adapter folder, byte for byte a function of the adapter."""
     tensors = {f"{PREFIX}{target}.lora_A.weight": adapter.a[target] for target in adapter.targets}

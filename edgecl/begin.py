@@ -73,10 +73,11 @@ def begin(
     made_by: Mapping[str, Any],
     guard: Guard,
     progress: Progress,
+    dense: bool = False,
 ) -> Begun:
     """Read the task, find out whether a learn of it was interrupted, and whether the disk has room for its version.
 
-    `made_by` says what of the training library the numbers depend on. The caller holds the learning lock.
+    `made_by` says what of the training library the numbers depend on, `dense` that the adapter will have full rank. The caller holds the learning lock.
 
     Raises:
         BadPictures, BadInput: the folder cannot be learned from.
@@ -115,7 +116,7 @@ def begin(
     elif checkpoint is not None:
         guard.incidents[:0] = checkpoint.incidents
         guard.record(f"goes on after {checkpoint.steps} steps of a learn that was interrupted")
-    require_space(store.root, learning_bytes(store, found.parent, found.lesson), "learning this task")
+    require_space(store.root, learning_bytes(store, found.parent, found.lesson, dense=dense), "learning this task")
     return found
 
 

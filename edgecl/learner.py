@@ -21,20 +21,21 @@ from edgecl.backbone import build
 from edgecl.begin import Begun, begin
 from edgecl.device import Board, detect
 from edgecl.errors import EdgeclError, Interrupted
-from edgecl.gate import GateResult, judge
+from edgecl.gate import GateResult
 from edgecl.guard import GO_ON, Guard
 from edgecl.hardware import Batch, batch_that_fits, choose_device
 from edgecl.head import Head, beside_fixed_rows, fit_head
 from edgecl.lesson import Lesson
 from edgecl.manifest import Manifest
 from edgecl.merge import merge
-from edgecl.outcome import GraphWriter, Outcome, draft_of, peak_memory_mib
+from edgecl.outcome import GraphWriter, Outcome, draft_of, judged, peak_memory_mib
+from edgecl.paper import study
 from edgecl.resume import finished
 from edgecl.runtime.base import Predictor
 from edgecl.runtime.eager import features_of, lower_tokens
 from edgecl.search import choose, fit_calibrated, search
 from edgecl.serve import serve
-from edgecl.settings import AUTO, LearnSettings
+from edgecl.settings import AUTO, LearnSettings, PaperSettings
 from edgecl.store import Facts, Store
 from edgecl.store.checkpoints import remove_checkpoint, write_checkpoint
 from edgecl.training import Example, is_out_of_memory, mixed_precision, sees_gpu, train_adapter
@@ -74,6 +75,7 @@ def learn(
     write_graph: GraphWriter,
     make_predictor: Callable[[], Predictor],
     settings: LearnSettings,
+    paper: PaperSettings | None = None,
     device: str = AUTO,
     val: Path | None = None,
     name: str | None = None,
@@ -87,6 +89,7 @@ def learn(
     A learn that was interrupted, also by a kill or a power cut, goes on where it was when it is asked for again.
 
     Args:
+        paper: learn by the seed paper's method; of `settings` only seed, batch and threads count then, and there are no checkpoints.
         device: auto, cpu or cuda. The board is no part of `settings`, for it does not decide what is learned beyond rounding.
 
     Raises:
@@ -103,7 +106,7 @@ def learn(
         torch.set_num_threads(settings.threads)
     board = detect()
     device = _device(device, board)
-    used = _used(device, board)
+    used, by_paper = _used(device, board), {} if paper is None else {"paper": asdict(paper)}
 
     def watched(stage: str, done: int, total: int) -> None:
         progress(stage, done, total)
@@ -118,7 +121,8 @@ def learn(
             name=name or folder.resolve().name,
             settings=settings,
             max_drop=store.settings().gate.max_drop if max_drop is None else max_drop,
-            made_by={"torch": torch.__version__, **used},
+            made_by={"torch": torch.__version__, **used, **by_paper},
+            dense=paper is not None,
             guard=guard,
             progress=watched,
         )
@@ -127,8 +131,8 @@ def learn(
         if manifest is None:
             fitting = _fitting(begun.settings, store.facts, board, device)
             changed = {"batch_changed": fitting.warning} if fitting.warning else {}
-            outcome = _study(store, begun, fitting.pictures, device, guard, watched)
-            run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed}
+            outcome = _study(store, begun, paper, fitting.pictures, device, guard, watched)
+            run = {**begun.run(guard), "peak_memory_mib": peak_memory_mib(), **used, **changed, **by_paper}
             manifest = store.commit(draft_of(store, begun.parent, begun.lesson, outcome, begun.settings, write_graph, run))
         else:
             store.confirm(manifest.number)
@@ -167,9 +171,11 @@ def _serve(store: Store, manifest: Manifest, make_predictor: Callable[[], Predic
     return state
 
 
-def _study(store: Store, begun: Begun, at_once: int, device: str, guard: Guard, progress: Progress) -> Outcome:
+def _study(store: Store, begun: Begun, paper: PaperSettings | None, at_once: int, device: str, guard: Guard, progress: Progress) -> Outcome:
     """Everything that takes minutes, or a sentence where the memory does not suffice for it."""
     try:
+        if paper is not None:
+            return study(store, begun, paper, device, guard, progress)
         return _train_and_judge(store, begun, at_once, device, guard, progress)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -225,7 +231,7 @@ def _train_and_judge(store: Store, begun: Begun, at_once: int, device: str, guar
         fixed = np.array([entry.row for entry in lesson.pictureless])
         head = beside_fixed_rows(head, old, fixed, features[fit], rows[fit])
     answered = old.logits(before)
-    gate = _judge(lesson, answered, head.logits(features), begun.max_drop, store.settings().gate.significance)
+    gate = judged(lesson, answered, head.logits(features), begun.max_drop, store.settings().gate.significance)
     return Outcome(adapter, trials, coefficient, answered, features, head, temperature, gate)
 
 
@@ -266,21 +272,3 @@ def _used(device: str, board: Board) -> dict[str, Any]:
 def _examples(lesson: Lesson, used: Array) -> list[Example]:
     trainable = [(sample, True) for sample in lesson.new] + [(sample, False) for sample in lesson.replay]
     return [Example(sample.rgb, int(np.searchsorted(used, sample.row)), new) for sample, new in trainable]
-
-
-def _judge(lesson: Lesson, before: Array, after: Array, max_drop: float, significance: float) -> GateResult:
-    """Parent's and new logits `[n, capacity]` on what the memory holds of the old classes."""
-    names = {entry.id: entry.name for entry in lesson.classes}
-    classes = np.array([names[sample.class_id] for sample in lesson.samples])
-    was_right, is_right = before.argmax(axis=1) == lesson.rows(), after.argmax(axis=1) == lesson.rows()
-    held, kept = lesson.holdout_indices(), lesson.replay_indices()
-    return judge(
-        holdout_before=was_right[held],
-        holdout_after=is_right[held],
-        holdout_classes=classes[held],
-        replay_before=was_right[kept],
-        replay_after=is_right[kept],
-        replay_classes=classes[kept],
-        max_drop=max_drop,
-        significance=significance,
-    )

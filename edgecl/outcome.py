@@ -16,7 +16,7 @@ from edgecl.adapter import Adapter, adapter_files, adapter_hash
 from edgecl.architecture import Architecture, linear_targets, target_shape
 from edgecl.calibrate import fit_unknown
 from edgecl.canary import spread
-from edgecl.gate import GateResult
+from edgecl.gate import GateResult, judge
 from edgecl.head import Head
 from edgecl.lesson import Lesson, new_candidates
 from edgecl.manifest import KeptPicture, Manifest, Recipe, RecipeStep
@@ -45,6 +45,7 @@ class Outcome:
     head: Head
     temperature: float
     gate: GateResult
+    method: Mapping[str, Any] | None = None  # what to say of it, where it is not edgecl's own
 
 
 def draft_of(
@@ -92,11 +93,15 @@ def draft_of(
     )
 
 
-def learning_bytes(store: Store, parent: Manifest, lesson: Lesson) -> int:
-    """Room that learning needs on the disk at most: the version, its adapter, two checkpoints beside each other, and new pictures."""
+def learning_bytes(store: Store, parent: Manifest, lesson: Lesson, *, dense: bool = False) -> int:
+    """Room that learning needs on the disk at most: the version, its adapter, two checkpoints beside each other, and new pictures.
+
+    With `dense` the adapter is one of full rank.
+    """
     architecture, shape = store.facts.architecture, store.facts.adapter
+    rank = architecture.width if dense else shape.rank
     sizes = [target_shape(architecture, target) for target in linear_targets(architecture, shape.first_block)]
-    trained = sum(shape.rank * (out + into) for out, into in sizes) + (architecture.width + 1) * len(lesson.classes)
+    trained = sum(rank * (out + into) for out, into in sizes) + (architecture.width + 1) * len(lesson.classes)
     checkpoint = 3 * 4 * trained  # the values and AdamW's two, float32
     pictures = sum(sample.rgb.nbytes // 2 for sample in (*lesson.new, *lesson.validation))
     return store.version_bytes(parent.capacity) + 2 * trained + 2 * checkpoint + pictures
@@ -139,7 +144,26 @@ def _checks(lesson: Lesson, outcome: Outcome) -> dict[str, Any]:
         "classes": _by_class(lesson, outcome.before.argmax(axis=1) == lesson.rows(), right),
         "gate": outcome.gate.to_json(),
         "trials": [asdict(trial) for trial in outcome.trials],
+        **({"method": dict(outcome.method)} if outcome.method is not None else {}),
     }
+
+
+def judged(lesson: Lesson, before: Array, after: Array, max_drop: float, significance: float) -> GateResult:
+    """What the gate says of the parent's and the new logits `[n, capacity]` of the lesson's samples: of those that the memory holds."""
+    names = {entry.id: entry.name for entry in lesson.classes}
+    classes = np.array([names[sample.class_id] for sample in lesson.samples])
+    was_right, is_right = before.argmax(axis=1) == lesson.rows(), after.argmax(axis=1) == lesson.rows()
+    held, kept = lesson.holdout_indices(), lesson.replay_indices()
+    return judge(
+        holdout_before=was_right[held],
+        holdout_after=is_right[held],
+        holdout_classes=classes[held],
+        replay_before=was_right[kept],
+        replay_after=is_right[kept],
+        replay_classes=classes[kept],
+        max_drop=max_drop,
+        significance=significance,
+    )
 
 
 def _by_class(lesson: Lesson, was_right: Array, is_right: Array) -> dict[str, dict[str, int | None]]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 DEFAULT_CAPACITY = 128  # rows of the head
 AUTO = "auto"  # the GPU where torch sees one, else the CPU
+METHODS = ("edgecl", "paper", "paper-kl")  # how learn learns
+PAPER_DIVERGENCE = 0.4  # of paper-kl, as its authors have it
 DEVICES = (AUTO, "cpu", "cuda")  # what learn may train on
 PIXEL_LIMIT = 64_000_000  # pixels of one picture; above it a file is refused before it is decoded
 KEY_PREFIX = "ed25519:"  # before the 64 hex digits of a public key
@@ -55,6 +57,27 @@ class LearnSettings:
     label_smoothing: float = 0.1
     coefficients: tuple[float, ...] = (0.0, 0.5, 1.0)  # candidates of the search
     threads: int = 0  # CPU threads, 0 = as many as torch takes by itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperSettings:
+    """One task's training by the seed paper's method. The authors' learning rates, for a ViT-Base, are 5e-6 for at most 50 epochs."""
+
+    rank: int = 16  # of q's and of v's adapter
+    alpha: float = 16.0
+    coefficient: float = 0.25  # of the task vector
+    epochs: int = 10  # passes over the task's pictures, at most
+    patience: int = 3  # epochs without a better validation accuracy after which training ends
+    learning_rate: float = 1e-3  # Adam
+    memory_epochs: int = 10  # passes over the memory
+    memory_learning_rate: float = 1e-4  # Adam
+    weight_decay: float = 1e-6
+    divergence: float = 0.0  # part of the loss that holds features to the untrained ones; 0.4 in the authors' KL variant
+
+    @property
+    def name(self) -> str:
+        """As --method takes it."""
+        return "paper-kl" if self.divergence else "paper"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -46,19 +47,35 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
 QUICK = LearnSettings(epochs=1, batch=8, threads=1, coefficients=(0.0, 1.0))
 
 
-def new_store(root: Path, *, seed: int = 0, memory: MemorySettings | None = None, architecture: Architecture = TINY) -> Store:
-    """A store with an untrained tiny backbone and no class."""
+def new_store(
+    root: Path,
+    *,
+    seed: int = 0,
+    memory: MemorySettings | None = None,
+    architecture: Architecture = TINY,
+    source: str = "random",
+    **known: Any,
+) -> Store:
+    """A store with an untrained tiny backbone and no class, or with the classes that `known` has `names` and a `head` of."""
     return create_store(
         root,
         architecture=architecture,
         state=random_state(architecture, seed),
-        source="random",
+        source=source,
         capacity=CAPACITY,
         adapter=AdapterShape(rank=2, alpha=4.0, first_block=1),
         memory=memory or MemorySettings(),
         write_graph=write_graph,
         make_predictor=OrtPredictor,
+        **known,
     )
+
+
+def new_classifier(root: Path, *names: str) -> Store:
+    """A store that begins with classes and without a picture of them."""
+    random = np.random.default_rng(0)
+    head = (random.normal(0, 1, (len(names), TINY.width)), random.normal(0, 1, len(names)))
+    return new_store(root, source="tuned.safetensors", names=names, head=head)
 
 
 def draw(folder: Path, name: str, *, count: int, seed: int = 0, colour: str | None = None) -> Path:

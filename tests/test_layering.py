@@ -11,8 +11,8 @@ LADDER = (
     "edgecl errors settings architecture manifest typed tensors",
     "backbones preprocess profile device merge head lora layout adapter gaussians sensors economy",
     "pictures split backbone memory store runtime install installed doctor hardware",
-    # The learner's own parts stand on its rung: start, begin, lesson, augment, training, search, outcome, canary, serve, sight, guard, resume.
-    "learner start begin lesson augment training search outcome canary serve sight guard resume "
+    # The learners' own parts stand on its rung: start, begin, lesson, augment, training, search, outcome, canary, serve, sight, guard, resume.
+    "learner paper start begin lesson augment training search outcome canary serve sight guard resume "
     "gate calibrate evaluate forget report bundle web demo",
     "edgecl_export",
     "cli __main__",
@@ -20,7 +20,7 @@ LADDER = (
 
 # Who may import a package that is heavy or has its own place.
 FENCED = {
-    "torch": "edgecl.lora edgecl.backbone edgecl.learner edgecl.training edgecl.runtime.eager",
+    "torch": "edgecl.lora edgecl.backbone edgecl.learner edgecl.paper edgecl.training edgecl.runtime.eager",
     "timm": "edgecl.backbone",
     "onnx": "edgecl_export edgecl.runtime.fake_tensorrt.building",
     "onnxruntime": "edgecl.runtime edgecl_export",

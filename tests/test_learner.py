@@ -24,7 +24,7 @@ from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.selftest import self_test
 from edgecl.store import Store
 from tests.export.models import KINDS
-from tests.teaching import QUICK, draw, draw_task, made_to_hurt, new_store, teach
+from tests.teaching import QUICK, draw, draw_task, made_to_hurt, new_classifier, new_store, teach
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
@@ -260,26 +260,7 @@ def test_every_version_passes_its_own_canary(store: Store) -> None:
 
 def test_a_classifier_without_pictures_keeps_its_rows(tmp_path: Path) -> None:
     """Classes that came with the weights are not touched where nothing could check them: only the head learns, and it says so."""
-    from edgecl.backbone import random_state
-    from edgecl.settings import AdapterShape, MemorySettings
-    from edgecl.start import create_store
-    from edgecl_export.graph import write_graph
-    from tests.teaching import CAPACITY, TINY
-
-    random = np.random.default_rng(0)
-    store = create_store(
-        tmp_path / "model",
-        architecture=TINY,
-        state=random_state(TINY, 0),
-        source="tuned.safetensors",
-        capacity=CAPACITY,
-        adapter=AdapterShape(rank=2, alpha=4.0, first_block=1),
-        memory=MemorySettings(),
-        write_graph=write_graph,
-        make_predictor=OrtPredictor,
-        names=("alpha", "beta"),
-        head=(random.normal(0, 1, (2, 32)), random.normal(0, 1, 2)),
-    )
+    store = new_classifier(tmp_path / "model", "alpha", "beta")
     result = teach(store, draw_task(tmp_path / "task", "red", "green"))
     assert result.coefficient == 0.0
     assert any("2 classes (alpha, beta, ...) have no picture in the memory" in warning for warning in result.warnings)

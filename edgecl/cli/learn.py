@@ -12,7 +12,7 @@ from edgecl.cli.output import again, answer, note, percent, tell
 from edgecl.cli.parsers import clock_time, decimal, one_of, whole
 from edgecl.cli.progress import shown
 from edgecl.errors import GateFailed
-from edgecl.settings import AUTO, DEVICES, LearnSettings
+from edgecl.settings import AUTO, DEVICES, METHODS, PAPER_DIVERGENCE, LearnSettings, PaperSettings
 
 if TYPE_CHECKING:
     from edgecl.guard import Guard
@@ -35,8 +35,24 @@ def learn(
         int, typer.Option(parser=whole(0), envvar="EDGECL_SEED", metavar="N", help="Where all random numbers come from.")
     ] = _DEFAULT.seed,
     epochs: Annotated[
-        int, typer.Option(parser=whole(1), envvar="EDGECL_EPOCHS", metavar="N", help="Passes over the new pictures.")
-    ] = _DEFAULT.epochs,
+        int | None,
+        typer.Option(
+            parser=whole(1),
+            envvar="EDGECL_EPOCHS",
+            metavar="N",
+            help="Passes over the new pictures.",
+            show_default=f"{_DEFAULT.epochs}; at most {PaperSettings().epochs} with --method paper",
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            parser=one_of(*METHODS),
+            envvar="EDGECL_METHOD",
+            metavar="NAME",
+            help="edgecl, or the paper's system that it comes from: paper, or paper-kl, which holds the features near the untrained ones.",
+        ),
+    ] = METHODS[0],
     device: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +113,7 @@ def learn(
     own, board = opened.settings().learn, detect().profile
     settings = LearnSettings(
         seed=seed,
-        epochs=epochs,
+        epochs=first_given(epochs, _DEFAULT.epochs),
         threads=first_given(threads, own.threads, board.threads, _DEFAULT.threads),
         batch=first_given(batch, own.batch, board.batch, _DEFAULT.batch),
     )
@@ -116,6 +132,7 @@ def learn(
             name=name,
             stage=stage,
             settings=settings,
+            paper=_paper(method, epochs),
             device=first_given(device, own.device, AUTO),
             max_drop=max_drop,
             write_graph=write_graph,
@@ -129,6 +146,14 @@ def learn(
             f"version {result.version} stays staged: {'; '.join(result.gate.reasons)}. Bring more pictures of the old or the new classes and "
             f"learn again, or serve it all the same with: {again(store, f'promote {result.version}')}"
         )
+
+
+def _paper(method: str, epochs: int | None) -> PaperSettings | None:
+    """The settings of the seed paper's method, None for edgecl's own."""
+    if method == METHODS[0]:
+        return None
+    settings = PaperSettings(divergence=PAPER_DIVERGENCE if method == "paper-kl" else 0.0)
+    return settings if epochs is None else replace(settings, epochs=epochs)
 
 
 def _guard(store: "Store", max_minutes: float | None) -> "Guard":

@@ -9,10 +9,11 @@ import pytest
 
 import edgecl.demo.walk
 import edgecl.learner
+import edgecl.outcome
 from edgecl.backbones import NANO
 from edgecl.cli import main
 from edgecl.gate import GateResult
-from edgecl.settings import LearnSettings
+from edgecl.settings import LearnSettings, PaperSettings
 from edgecl.store import Store
 from tests.cli.workplace import classes, file, weights
 
@@ -99,7 +100,7 @@ def test_learn_tells_what_it_learned_and_what_to_type_next(place: Path, capsys: 
 def test_a_gate_that_says_no_is_3(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The version is written and answered as staged, the reasons go to stderr, and what served goes on serving."""
     verdict = GateResult(False, 4, 1.0, 0.5, 0.01, ("accuracy fell from 100.0% to 50.0%",))
-    monkeypatch.setattr(edgecl.learner, "judge", lambda **_: verdict)
+    monkeypatch.setattr(edgecl.outcome, "judge", lambda **_: verdict)
     assert main(["learn", "--task", "more", "--epochs", "1", "--json"]) == 3
     out, err = capsys.readouterr()
     assert json.loads(out)["state"] == "staged"
@@ -126,6 +127,21 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_default(monkeypatch:
     monkeypatch.setenv("EDGECL_MAX_DROP", "0.5")
     main(["learn", "--task", "more"])
     assert (seen["settings"].epochs, seen["max_drop"]) == (7, 0.5)
+
+
+@pytest.mark.usefixtures("place")
+def test_a_method_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --method edgecl's own; --epochs and the KL variant's part of the loss reach the paper's settings."""
+    seen: list[Any] = []
+
+    def learn(store: Store, task: Path, **given: Any) -> None:
+        seen.append(given["paper"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(edgecl.learner, "learn", learn)
+    for flags in ([], ["--method", "paper"], ["--method", "paper-kl", "--epochs", "2"]):
+        main(["learn", "--task", "more", *flags])
+    assert seen == [None, PaperSettings(), PaperSettings(epochs=2, divergence=0.4)]
 
 
 def test_the_store_is_found_by_flag_then_environment_then_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

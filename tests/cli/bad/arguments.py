@@ -13,6 +13,7 @@ ROWS = (
     Bad("zero epochs", f"{LEARN} --epochs 0", 2, "'0' | a whole number from 1 up | edgecl learn --help"),
     Bad("epochs in words", f"{LEARN} --epochs many", 2, "'many' | a whole number from 1 up | edgecl learn --help"),
     Bad("a device of another name", f"{LEARN} --device gpu", 2, "'gpu' | is not one of: auto, cpu, cuda | edgecl learn --help"),
+    Bad("a method of another name", f"{LEARN} --method ewc", 2, "'ewc' | is not one of: edgecl, paper, paper-kl | edgecl learn --help"),
     Bad("a batch of nothing", f"{LEARN} --batch 0", 2, "'0' | a whole number from 1 up | edgecl learn --help"),
     Bad("a negative seed", f"{LEARN} --seed -1", 2, "'-1' | a whole number from 0 up | edgecl learn --help"),
     Bad("a drop of 7", f"{LEARN} --max-drop 7", 2, "'7' | a number from 0 to 1 | edgecl learn --help"),

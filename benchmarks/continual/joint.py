@@ -1,0 +1,80 @@
+"""What could be had if every picture of every class were kept: all classes learned at once. The order of the tasks plays no part in it.
+
+Rows of orders 1 and 2 are other seeds, so that a spread can be seen.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from continual.data import PICTURE_BYTES, Course, Pictures
+from continual.method import Learned, backbone_costs
+from continual.upper import Classifier, adapter_of, features, fit, upper_parameters
+from edgecl.backbone import build
+from edgecl.head import fit_head
+from edgecl.merge import merge
+
+Array = np.ndarray[Any, Any]
+
+
+def linear_probe(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
+    """Multinomial logistic regression on frozen features, trained to the end by L-BFGS."""
+    taught, numbers = course.bench.train.of(course.classes), np.array(sorted(course.classes))
+    scale = float(taught.features.std())
+    x = torch.from_numpy(taught.features / scale)
+    y = torch.from_numpy(np.searchsorted(numbers, taught.labels))
+    head = nn.Linear(x.shape[1], len(numbers))
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    optimiser = torch.optim.LBFGS(head.parameters(), max_iter=500, history_size=20, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(head(x), y) + settings["decay"] * head.weight.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    weight, bias = head.weight.detach().numpy() / scale, head.bias.detach().numpy()
+    yield _learned(course, taught, lambda pictures: numbers[(pictures.features @ weight.T + bias).argmax(axis=1)])
+
+
+def lora(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
+    """One adapter of edgecl's shape for all classes."""
+    bench, taught = course.bench, course.bench.train.of(course.classes)
+    training = {name: settings[name] for name in ("learning_rate", "epochs", "augmented")}
+    adapter, head, numbers = adapter_of(bench, taught, **training, seed=_seed(course))
+    vit = build(bench.architecture, merge(bench.state, [(adapter, {"*": 1.0})]))
+    yield _learned(course, taught, _answers(course, vit, taught, head, numbers, closed=settings["closed"]))
+
+
+def full(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
+    """Full fine-tuning of the upper blocks, norms and biases included."""
+    bench, taught = course.bench, course.bench.train.of(course.classes)
+    torch.manual_seed(_seed(course))
+    vit, numbers = bench.vit(), np.array(sorted(course.classes))
+    model = Classifier(vit, bench.first_block, len(numbers))
+    training = {name: settings[name] for name in ("learning_rate", "epochs", "augmented")}
+    parameters = upper_parameters(vit, bench.first_block)
+    fit(model, parameters, taught, np.searchsorted(numbers, taught.labels), **training, seed=_seed(course))
+    yield _learned(course, taught, _answers(course, vit, taught, model.head, numbers, closed=settings["closed"]))
+
+
+def _seed(course: Course) -> int:
+    return course.seed + course.order
+
+
+def _answers(course: Course, vit: Any, taught: Pictures, head: nn.Linear, numbers: Array, *, closed: bool) -> Any:
+    """By the trained head, or by edgecl's closed-form one on the trained features."""
+    weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
+    if closed:
+        fitted = fit_head(features(vit, course.bench, taught), np.searchsorted(numbers, taught.labels), capacity=len(numbers))
+        weight, bias = fitted.weight.astype(np.float32), fitted.bias.astype(np.float32)
+    return lambda pictures: numbers[(features(vit, course.bench, pictures) @ weight.T + bias).argmax(axis=1)]
+
+
+def _learned(course: Course, taught: Pictures, answer: Any) -> Learned:
+    return Learned(answer, PICTURE_BYTES * len(taught), backbone_costs(course, len(course.classes) * course.bench.architecture.width))

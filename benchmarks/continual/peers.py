@@ -1,0 +1,161 @@
+"""Avalanche's own strategies, as its users call them, on the trained upper blocks and one linear head for all classes.
+
+https://avalanche.continualai.org, 0.6. The library gets tokens instead of pictures and otherwise does everything itself: benchmark, buffer,
+batches, loss. A strategy that keeps pictures keeps 10 per class. Answers are taken among the classes seen so far.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from avalanche.benchmarks import nc_benchmark
+from avalanche.training.plugins import ReplayPlugin
+from avalanche.training.storage_policy import ClassBalancedBuffer
+from avalanche.training.supervised import AGEM, EWC, ICaRL, LwF, Naive
+from torch import Tensor, nn
+
+from continual.data import KEPT, PICTURE_BYTES, VIEWS, Course, Pictures
+from continual.method import Learned, backbone_costs
+from continual.upper import BATCH, WEIGHT_DECAY, Classifier, features, upper_parameters
+from edgecl.head import fit_head
+from edgecl.runtime.eager import features_of
+
+Array = np.ndarray[Any, Any]
+FLOAT = 4  # bytes
+
+
+class Tokens(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """A course's pictures as Avalanche takes them: classes are numbered in the order in which they come.
+
+    With `augmented`, each look at a picture is at one of its augmented views.
+    """
+
+    def __init__(self, course: Course, pictures: Pictures, *, augmented: bool) -> None:
+        self.pictures, self.augmented = pictures.of(course.classes), augmented
+        self.targets = [course.classes.index(label) for label in self.pictures.labels.tolist()]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        view = 1 + int(torch.randint(VIEWS, ())) if self.augmented else 0
+        return self.pictures.tokens(slice(index, index + 1), view)[0], self.targets[index]
+
+
+Strategy = Callable[[Classifier, Mapping[str, Any], Mapping[str, Any], Course], Any]
+
+
+def naive(model: Classifier, common: Mapping[str, Any], settings: Mapping[str, Any], course: Course) -> Any:
+    """Sequential fine-tuning: nothing is done against forgetting."""
+    return Naive(**common)
+
+
+def replay(model: Classifier, common: Mapping[str, Any], settings: Mapping[str, Any], course: Course) -> Any:
+    """Experience replay; `Replay` itself would share the room for all classes among those seen so far, more than 10 for the first ones."""
+    classes = len(course.classes)
+    policy = ClassBalancedBuffer(max_size=KEPT * classes, adaptive_size=False, total_num_classes=classes)
+    return Naive(**common, plugins=[ReplayPlugin(mem_size=KEPT * classes, storage_policy=policy)])
+
+
+def lwf(model: Classifier, common: Mapping[str, Any], settings: Mapping[str, Any], course: Course) -> Any:
+    """Learning without Forgetting."""
+    return LwF(**common, alpha=settings["alpha"], temperature=settings["temperature"])
+
+
+def ewc(model: Classifier, common: Mapping[str, Any], settings: Mapping[str, Any], course: Course) -> Any:
+    """Elastic weight consolidation."""
+    return EWC(**common, ewc_lambda=settings["ewc_lambda"], mode="separate")
+
+
+def agem(model: Classifier, common: Mapping[str, Any], settings: Mapping[str, Any], course: Course) -> Any:
+    """Averaged gradient episodic memory, with 10 patterns per class as the seed paper has 100 for each task of ten."""
+    return AGEM(**common, patterns_per_exp=KEPT * len(course.tasks[0]), sample_size=64)
+
+
+def icarl(model: Classifier, common: Mapping[str, Any], settings: Mapping[str, Any], course: Course) -> Any:
+    """iCaRL: herded pictures, distillation, and the nearest class mean for an answer."""
+    rest = {name: value for name, value in common.items() if name not in ("model", "criterion")}
+    body = _Features(model)
+    return ICaRL(
+        feature_extractor=body, classifier=model.head, memory_size=KEPT, buffer_transform=None, fixed_memory=False, **rest
+    )  # fmt: skip
+
+
+class _Features(nn.Module):
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model.features(tokens)
+
+
+def learned(
+    course: Course, settings: Mapping[str, Any], *, by: Strategy, augmented: bool = False, closed: bool = False
+) -> Iterator[Learned]:
+    """Train on one experience after the other; with `closed` the head is edgecl's, fitted on the buffer and the task's pictures."""
+    torch.manual_seed(course.seed)
+    random.seed(course.seed)  # A-GEM picks its patterns with it
+    bench = course.bench
+    vit = bench.vit()
+    model = Classifier(vit, bench.first_block, len(course.classes))
+    parameters = [*upper_parameters(vit, bench.first_block), *model.head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=settings["learning_rate"], weight_decay=WEIGHT_DECAY)
+    common = {
+        "model": model, "optimizer": optimizer, "criterion": nn.CrossEntropyLoss(), "train_mb_size": BATCH, "train_epochs": settings["epochs"],
+        "eval_mb_size": 64, "device": "cpu", "evaluator": None,
+    }  # fmt: skip
+    strategy = by(model, common, settings, course)
+    taught = Tokens(course, bench.train, augmented=augmented)
+    stream = nc_benchmark(
+        taught, Tokens(course, course.asked, augmented=False),
+        n_experiences=len(course.tasks), task_labels=False, fixed_class_order=list(range(len(course.classes))), shuffle=False,
+    ).train_stream  # fmt: skip
+    for task, experience in enumerate(stream):
+        strategy.train(experience, num_workers=0)
+        numbers = np.array(course.seen(task))
+        costs = backbone_costs(course, len(course.classes) * vit.width)
+        taught.augmented = False  # for what looks at pictures without training on them
+        answer = _closed(course, task, strategy, vit) if closed else _by_network(strategy, numbers)
+        taught.augmented = augmented
+        yield Learned(answer, _kept_bytes(strategy, model, len(numbers)), costs)
+
+
+def _by_network(strategy: Any, numbers: Array) -> Callable[[Pictures], Array]:
+    def answer(pictures: Pictures) -> Array:
+        strategy.model.eval()
+        with torch.no_grad():
+            parts = [strategy.model(pictures.tokens(slice(i, i + 64))).float().numpy() for i in range(0, len(pictures), 64)]
+        return np.asarray(numbers[np.concatenate(parts)[:, : len(numbers)].argmax(axis=1)])
+
+    return answer
+
+
+def _closed(course: Course, task: int, strategy: Any, vit: Any) -> Callable[[Pictures], Array]:
+    """edgecl's head on the features of the buffer and of the task's own pictures, as edgecl fits it."""
+    bench, taught = course.bench, course.taught(task)
+    buffer = next(plugin for plugin in strategy.plugins if isinstance(plugin, ReplayPlugin)).storage_policy.buffer
+    kept = [course.classes[int(target)] for target in buffer.targets]
+    old = [i for i, label in enumerate(kept) if label not in course.tasks[task]]
+    vit.eval()
+    x = [features(vit, bench, taught)]
+    labels = [taught.labels]
+    if old:
+        x.append(features_of(vit, torch.stack([buffer[i][0] for i in old]), bench.first_block))
+        labels.append(np.array([kept[i] for i in old]))
+    numbers = np.unique(np.concatenate(labels))
+    head = fit_head(np.concatenate(x), np.searchsorted(numbers, np.concatenate(labels)), capacity=len(numbers))
+    return lambda pictures: numbers[head.logits(features(vit, bench, pictures)).argmax(axis=1)]
+
+
+def _kept_bytes(strategy: Any, model: nn.Module, classes: int) -> int:
+    """Pictures for those that keep some; of LwF the previous model's trained part; of EWC each task's importances and weights."""
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    plugins = {type(plugin).__name__: plugin for plugin in strategy.plugins}
+    if "EWCPlugin" in plugins:
+        return FLOAT * 2 * trained * len(plugins["EWCPlugin"].importances)
+    if plugins.keys() & {"ReplayPlugin", "AGEMPlugin", "_ICaRLPlugin"}:
+        return KEPT * PICTURE_BYTES * classes
+    return FLOAT * trained if isinstance(strategy, LwF) else 0

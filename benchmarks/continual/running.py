@@ -1,0 +1,79 @@
+"""Which runs are still to be done, which configuration is the chosen one, and each run in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from continual import rows
+from continual.data import VIEWS, grocery
+from continual.merged import TRAINING
+from continual.method import Method, run
+from continual.upper import ALPHA, BATCH, RANK, SMOOTHING, WARMUP, WEIGHT_DECAY
+
+SCRIPT = rows.HERE / "continual.py"
+CHOICE_TASKS, TASKS = 3, 9
+SHARED = {
+    "views": VIEWS, "batch": BATCH, "rank": RANK, "alpha": ALPHA, "smoothing": SMOOTHING, "warmup": WARMUP, "weight_decay": WEIGHT_DECAY,
+    "adapters": dict(TRAINING),
+}  # fmt: skip
+
+
+def key_of(method: Method, settings: Mapping[str, Any], **place: Any) -> dict[str, Any]:
+    """What tells a run from all others; `place` is its split, order, seed and number of tasks."""
+    return {"row": method.name, "configuration": rows.configuration_hash(method.name, settings, SHARED), **place}
+
+
+def choose(method: Method, work: Path, *, seed: int) -> None:
+    """Run every configuration on val, order 0, tasks 1 to 3. With a single one there is nothing to choose."""
+    if len(method.choices) > 1:
+        _perform(method, method.choices, work, split="val", order=0, seed=seed, tasks=CHOICE_TASKS)
+
+
+def measure(method: Method, orders: Sequence[int], work: Path, *, seed: int) -> None:
+    """Run the chosen configuration on test."""
+    settings = chosen(method, rows.committed(), seed=seed)
+    for order in orders:
+        _perform(method, [settings], work, split="test", order=order, seed=seed, tasks=TASKS)
+
+
+def chosen(method: Method, known: list[dict[str, str]], *, seed: int) -> Mapping[str, Any]:
+    """The configuration with the best A_T on val, the first of equal ones; `known` are the committed rows, and no others count."""
+    if len(method.choices) == 1:
+        return method.choices[0]
+    best = []
+    for place, settings in enumerate(method.choices):
+        found = rows.find(known, **key_of(method, settings, split="val", order=0, seed=seed, tasks=CHOICE_TASKS))
+        if not found:
+            sys.exit(f"{method.name}: {settings} has no committed row; run --choose {method.name} and commit {rows.ROWS.name} first")
+        best.append((-float(found[0]["a_t"]), place))
+    return method.choices[min(best)[1]]
+
+
+def unfinished(method: Method, choices: Sequence[Mapping[str, Any]], known: list[dict[str, str]], **place: Any) -> list[int]:
+    """Numbers of those of `choices` that `known` has no row of."""
+    return [i for i, one in enumerate(method.choices) if one in choices and not rows.find(known, **key_of(method, one, **place))]
+
+
+def _perform(method: Method, choices: Sequence[Mapping[str, Any]], work: Path, **place: Any) -> None:
+    """In a process of its own, so that its peak memory is only its own."""
+    left = unfinished(method, choices, rows.read(), **place)
+    if left:
+        told = [str(place[name]) for name in ("split", "order", "seed", "tasks")]
+        done = subprocess.run([sys.executable, str(SCRIPT), "--work", str(work), "--one", method.name, *told, *map(str, left)])
+        if done.returncode:
+            sys.exit(f"{method.name} ended with exit code {done.returncode}")
+
+
+def perform_here(method: Method, numbers: Sequence[int], work: Path, **place: Any) -> None:
+    """Run some configurations and write each one's row when it is finished."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    bench = grocery(work)
+    for settings in (method.choices[number] for number in numbers):
+        course = bench.course(place["order"], split=place["split"], tasks=place["tasks"], seed=place["seed"])
+        figures = run(method, course, settings)
+        rows.append({**key_of(method, settings, **place), "settings": dict(settings), **figures})
