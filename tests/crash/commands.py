@@ -85,7 +85,6 @@ PAIRS = (
     Pair("gc --keep", "gc --keep"),
     Pair("promote", "promote"),
     Pair("forget --purge", "gc --keep"),
-    Pair("init", "init"),
     Pair("export", "export"),
     Pair("apply", "apply"),
 )

@@ -56,6 +56,18 @@ def test_a_power_cut_after_a_kill(pair: Pair, template: Path, bench: Path) -> No
     assert after_kills(pair, template, bench, slice(None)) >= 2
 
 
+@pytest.mark.parametrize("at", [2, 40, 70])
+def test_init_after_a_killed_one(at: int, template: Path, bench: Path) -> None:
+    """All that the first one left lies in the folder that it was building, which the second one removes; no power cut brings a fault with it."""
+    first = recorded("init", template, bench)
+    try:
+        second = record(COMMANDS["init"], bench / "place", killed=first, at=at)
+        assert [path.name for path in (bench / "place").iterdir() if "model" in path.name] == ["model"]
+    finally:
+        shutil.rmtree(bench / "place", ignore_errors=True)
+    assert list(faults(second, bench / "scratch")) == []
+
+
 def test_purged_pictures_do_not_come_back(template: Path, bench: Path) -> None:
     """A gc after a purge that was killed when it had removed them all, but not durably, answers only when they stay away."""
     assert after_kills(Pair("forget --purge", "gc --keep"), template, bench, slice(-2, None)) == 2
