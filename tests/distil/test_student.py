@@ -131,16 +131,17 @@ def test_two_processes_share_a_batch(cache: Path, shared: Path, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.shared
 def test_a_run_that_stopped_goes_on_and_ends_as_a_backbone(cache: Path, shared: Path, tmp_path: Path) -> None:
-    """Two steps and two more are four; settling writes a file that edgecl takes, with what it was made by."""
+    """Two steps and two more are four; the last stage writes a file that edgecl takes, with what it was made by."""
     recipe = dataclasses.replace(Recipe(), batch=8, warmup=2)
-    for steps in (2, 4):
-        run("steady", recipe, cache, tmp_path / "twice", steps, every=2)
-    for stage in ("warm", "steady"):
-        run(stage, recipe, cache, tmp_path / "once", 4, every=2)
+    for name, lengths in {"twice": (2, 4), "once": (4,)}.items():
+        run("warm", recipe, cache, tmp_path / name, 2, every=2)
+        for steps in lengths:
+            run("steady", recipe, cache, tmp_path / name, steps, every=2)
     once, twice = (load_file(tmp_path / name / "steady.safetensors") for name in ("once", "twice"))
     for name, value in once.items():
         np.testing.assert_allclose(twice[name], value, atol=1e-6, err_msg=name)
-    run("settle", recipe, cache, tmp_path / "once", 3, every=2)
+    for stage in ("settle", "finish"):
+        run(stage, recipe, cache, tmp_path / "once", 2, every=2)
     found = load_pretrained(NANO.backbone, tmp_path / "once" / "edgecl_vit_nano.safetensors")
     assert found.state["norm.weight"].shape == (NANO.width,)
     assert not np.array_equal(found.state["norm.weight"], once["backbone.norm.weight"].astype(np.float16))
