@@ -302,4 +302,4 @@ def test_no_network_is_one_sentence(tmp_path: Path) -> None:
     kind, code, text = ask(tmp_path, "http://127.0.0.1:9")
     assert (kind, code) == ("error", 4)
     assert str(text).startswith(f"the weights of {NAME} could not be fetched from the hub")
-    assert str(text).endswith("Connect this machine once, or pass a local file: --weights FILE.safetensors")
+    assert str(text).endswith("pass a local file with --weights FILE.safetensors, or take edgecl_vit_nano, which comes with edgecl.")
