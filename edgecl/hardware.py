@@ -1,9 +1,10 @@
 """What a learn takes of its board: the GPU or the processor, how many threads, how many pictures at a time. Pure functions of what was found."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from edgecl.architecture import Architecture
+from edgecl.architecture import Architecture, linear_targets, target_shape
 from edgecl.device import Board
 from edgecl.errors import MissingExtra
 from edgecl.install import blind_torch, runs_only
@@ -11,9 +12,9 @@ from edgecl.settings import AUTO
 
 T = TypeVar("T")
 Device = Literal["cpu", "cuda"]
-# Bytes that autograd keeps in fp32, per token, feature and trained block: 61 at most in benchmarks/results/activations.csv, which counts a last
-# block for the class token alone; a whole one, as average pooling needs it, has as many as the others.
+# Bytes that autograd keeps, per token, feature and trained block: 61 at most in benchmarks/results/activations.csv, which counts a last block for the class token alone; a whole one, as average pooling needs it, has as many as the others.
 KEPT_BYTES = 66
+MERGED_BYTES = 4  # of each weight that has an adapter, once a step: its sum with the update
 WAY_BACK_BLOCKS = 1  # as much as one block's again lives for a moment on the way back
 
 
@@ -70,7 +71,8 @@ def batch_that_fits(architecture: Architecture, *, first_block: int, wanted: int
     if free_mib is None:
         return Batch(wanted)
     each_mib = picture_mib(architecture, first_block)
-    pictures = max(1, min(wanted, int((free_mib - reserve_mib) / each_mib)))
+    left_mib = free_mib - reserve_mib - merged_mib(architecture, first_block)
+    pictures = max(1, min(wanted, int(left_mib / each_mib)))
     if pictures == wanted:
         return Batch(wanted)
     return Batch(
@@ -84,3 +86,8 @@ def picture_mib(architecture: Architecture, first_block: int) -> float:
     """MiB that one picture takes while adapters from `first_block` up are trained."""
     blocks = architecture.depth - first_block + WAY_BACK_BLOCKS
     return KEPT_BYTES * architecture.tokens * architecture.width * blocks / 2**20
+
+
+def merged_mib(architecture: Architecture, first_block: int) -> float:
+    """MiB that the weights from `first_block` up take a second time while they are trained."""
+    return MERGED_BYTES * sum(math.prod(target_shape(architecture, t)) for t in linear_targets(architecture, first_block)) / 2**20

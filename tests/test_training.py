@@ -228,7 +228,7 @@ def test_a_position_holds_all_that_the_optimiser_knows() -> None:
 
 
 def test_gradients_of_parts_are_those_of_the_batch() -> None:
-    """Each part weighs as much as it has pictures; AdamW alone would not show it, for it does not see the gradient's size."""
+    """Each part weighs as much as it has pictures, within bfloat16's rounding; AdamW alone would not show it, for it does not see the size."""
     deep, data = dataclasses.replace(TINY, depth=3), two_colours()[:7]
     found = []
     for at_once in (7, 3):
@@ -237,4 +237,4 @@ def test_gradients_of_parts_are_those_of_the_batch() -> None:
         assert trained.gradients([e.rgb[:32, :32] for e in data], [e.target for e in data], Economy(at_once=at_once, train_from=1))
         assert trained.head.weight.grad is not None
         found.append(trained.head.weight.grad.numpy().copy())
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found[0], found[1], rtol=2e-2, atol=2e-3)

@@ -12,17 +12,17 @@ LIKE_ADAM = 0.2  # root mean square of one AdamW update, to which an orthogonal 
 class Masters:
     """Float32 copies of a bfloat16 model's parameters: they are what is changed and what is kept.
 
-    With `muon` matrices inside the blocks take orthogonalised steps: Muon, Jordan et al. 2024 (kellerjordan.github.io/posts/muon), scaled as in Liu et al. 2025,
+    Matrices inside the blocks take orthogonalised steps: Muon, Jordan et al. 2024 (kellerjordan.github.io/posts/muon), scaled as in Liu et al. 2025,
     "Muon is scalable for LLM training" (arXiv 2502.16982, section 2.2), so that one learning rate and one weight decay serve both.
     """
 
-    def __init__(self, model: nn.Module, *, weight_decay: float, muon: bool = True, betas: tuple[float, float] = (0.9, 0.98)) -> None:
+    def __init__(self, model: nn.Module, *, weight_decay: float, betas: tuple[float, float] = (0.9, 0.98)) -> None:
         self.names = [name for name, _ in model.named_parameters()]
         self.values = [value.detach().clone().float() for value in model.parameters()]
         self._live = list(model.bfloat16().parameters())
         self._weight_decay = weight_decay
-        matrices = (i for i, (name, v) in enumerate(zip(self.names, self.values, strict=True)) if "blocks." in name and v.ndim == 2)
-        self._matrices = list(matrices) if muon else []
+        named = enumerate(zip(self.names, self.values, strict=True))
+        self._matrices = [i for i, (name, value) in named if "blocks." in name and value.ndim == 2]
         others = [v for i, v in enumerate(self.values) if i not in self._matrices]
         groups = [
             {"params": [v for v in others if v.ndim > 1], "weight_decay": weight_decay},
@@ -91,12 +91,12 @@ class Masters:
         return tensors
 
     def resume(self, tensors: dict[str, Tensor], steps: int) -> None:
-        """Take in what `state` gave after `steps` steps; a run without Muon has no momenta to give."""
+        """Take in what `state` gave after `steps` steps."""
         with torch.no_grad():
             for i, (name, value) in enumerate(zip(self.names, self.values, strict=True)):
                 value.copy_(tensors[name])
                 if i in self._momenta:
-                    self._momenta[i].copy_(tensors.get(f"{name}/momentum", torch.zeros(())))
+                    self._momenta[i].copy_(tensors[f"{name}/momentum"])
                 else:
                     self._adam.state[value] = {
                         "step": torch.tensor(float(steps)),

@@ -1,8 +1,7 @@
-"""Teaches the student what the teacher saw, from the cache of `benchmarks.distil.views`, in four stages.
+"""Teaches the student what the teacher saw, from the cache of `benchmarks.distil.views`, in three stages.
 
-    python -m benchmarks.distil.train warm   --cache DIR --out DIR --steps N    # AdamW, constant learning rate behind a warm-up
-    python -m benchmarks.distil.train steady --cache DIR --out DIR --steps N    # from there on with Muon for the blocks' matrices
-    python -m benchmarks.distil.train settle --cache DIR --out DIR --steps N    # down to a fifth of the learning rate
+    python -m benchmarks.distil.train steady --cache DIR --out DIR --steps N    # constant learning rate behind a warm-up
+    python -m benchmarks.distil.train settle --cache DIR --out DIR --steps N    # down to a tenth of it
     python -m benchmarks.distil.train finish --cache DIR --out DIR --steps N    # down to zero: the last stage, short
 
 No label is read. Each stage begins where the one before ended, writes a checkpoint every `--every` steps and goes on from it when it was stopped. Every
@@ -42,15 +41,13 @@ class Stage:
     """One part of a run."""
 
     before: str | None  # the stage whose end it goes on from
-    muon: bool
     rates: tuple[float, float]  # parts of the learning rate at its start and at its end, a straight line between
 
 
 STAGES = {
-    "warm": Stage(None, muon=False, rates=(1.0, 1.0)),
-    "steady": Stage("warm", muon=True, rates=(1.0, 1.0)),
-    "settle": Stage("steady", muon=True, rates=(1.0, 0.2)),
-    "finish": Stage("settle", muon=True, rates=(0.2, 0.0)),
+    "steady": Stage(None, rates=(1.0, 1.0)),
+    "settle": Stage("steady", rates=(1.0, 0.1)),
+    "finish": Stage("settle", rates=(0.1, 0.0)),
 }
 
 
@@ -60,8 +57,8 @@ class Recipe:
 
     patch_size: int = 16  # pixels
     batch: int = 128
-    learning_rate: float = 1.5e-3
-    warmup: int = 500  # steps at the start of `warm`
+    learning_rate: float = 3e-3
+    warmup: int = 300  # steps at the start of `steady`
     weight_decay: float = 0.05
     token_share: float = 5.0  # of the class token's squared error, both standardised per feature
     patch_share: float = 20.0  # of the patch tokens'
@@ -153,7 +150,7 @@ def run(stage: str, recipe: Recipe, cache: Path, out: Path, steps: int, *, every
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     views, model = Views(cache), Student(recipe.patch_size)
-    masters, loss = Masters(model, weight_decay=recipe.weight_decay, muon=STAGES[stage].muon), Loss(views, recipe)
+    masters, loss = Masters(model, weight_decay=recipe.weight_decay), Loss(views, recipe)
     before = STAGES[stage].before
     begun = _resume(masters, out / f"{before}.safetensors") if before else 0
     at = _resume(masters, out / f"{stage}.safetensors") or begun

@@ -20,6 +20,7 @@ except ImportError as error:
     raise MissingExtra.of("timm", "learn", "Loading a backbone") from error
 
 Array = NDArray[Any]
+WRITTEN_OUT_TOKENS = 600  # up to which written-out attention needs no more memory than training in float32 (benchmarks/activations.py)
 ACTIVATIONS = {"gelu": nn.GELU, "quick_gelu": QuickGELU}
 
 
@@ -85,17 +86,18 @@ class Vit(nn.Module):
     def lower(self, pictures: Tensor, first_block: int) -> Tensor:
         """uint8 `[b, h, w, 3]` -> tokens `[b, n, d]` that enter block `first_block`."""
         x = self.model.norm_pre(self.model._pos_embed(self.model.patch_embed(self.normalised(pictures))))
-        for block in self.model.blocks[:first_block]:
+        for block in self._with_attention(self.model.blocks[:first_block], x):
             x = block(x)
         return x  # type: ignore[no-any-return]
 
     def upper(self, tokens: Tensor, first_block: int) -> Tensor:
         """Tokens `[b, n, d]` at block `first_block` -> features `[b, d]`."""
+        chosen = self._with_attention(self.model.blocks[first_block:], tokens)
         if self.pooling == "average":
-            for block in self.model.blocks[first_block:]:
+            for block in chosen:
                 tokens = self._through(block, tokens)
             return self.model.fc_norm(self.model.norm(tokens)[:, self.prefix :].mean(dim=1))  # type: ignore[no-any-return]
-        *blocks, last = self.model.blocks[first_block:]
+        *blocks, last = chosen
         for block in blocks:
             tokens = self._through(block, tokens)
         # Only the class token is read, so from the last attention on it goes alone; the norms work token by token.
@@ -104,12 +106,26 @@ class Vit(nn.Module):
         token = token + last.ls2(last.mlp(last.norm2(token)))
         return self.model.fc_norm(self.model.norm(token[:, 0]))  # type: ignore[no-any-return]
 
+    def _with_attention(self, blocks: Any, tokens: Tensor) -> Any:
+        """The blocks, set to the faster attention: on a CPU in bfloat16, torch's fused one takes three times as long for the gradient."""
+        slow = torch.is_grad_enabled() and tokens.device.type == "cpu" and _in_16_bits_on_cpu()
+        for block in blocks:
+            block.attn.fused_attn = not (slow and tokens.shape[1] <= WRITTEN_OUT_TOKENS)
+        return blocks
+
     def _through(self, block: nn.Module, tokens: Tensor) -> Tensor:
         return checkpoint(block, tokens, use_reentrant=False) if self.recompute else block(tokens)  # type: ignore[no-any-return]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """uint8 `[b, h, w, 3]` -> features `[b, d]`."""
         return self.upper(self.lower(pictures, 0), 0)
+
+
+def _in_16_bits_on_cpu() -> bool:
+    try:
+        return torch.is_autocast_enabled("cpu")
+    except TypeError:  # before torch 2.4 it takes no argument
+        return torch.is_autocast_cpu_enabled()
 
 
 def _attend(attention: Any, tokens: Tensor) -> Tensor:

@@ -117,24 +117,23 @@ def test_muon_moves_the_blocks_and_adamw_the_rest() -> None:
 @pytest.mark.shared
 def test_two_processes_share_a_batch(cache: Path, shared: Path, tmp_path: Path) -> None:
     """What they end with is nearly what one ends with."""
-    common = ["warm", "--cache", str(cache), "--steps", "2", "--batch", "8", "--warmup", "1", "--patch-share", "1"]
+    common = ["steady", "--cache", str(cache), "--steps", "2", "--batch", "8", "--warmup", "1", "--patch-share", "1"]
     command = [sys.executable, "-m", "benchmarks.distil.train", *common]
     subprocess.run([*command, "--out", str(tmp_path / "one")], check=True, cwd=ROOT)
     pair = [
         subprocess.Popen([*command, "--out", str(tmp_path / "two"), "--ranks", "2", "--rank", str(rank)], cwd=ROOT) for rank in range(2)
     ]
     assert [process.wait(120) for process in pair] == [0, 0]
-    one, two = (load_file(tmp_path / name / "warm.safetensors")["backbone.blocks.0.mlp.fc1.weight"] for name in ("one", "two"))
+    one, two = (load_file(tmp_path / name / "steady.safetensors")["backbone.blocks.0.mlp.fc1.weight"] for name in ("one", "two"))
     assert np.abs(one - two).mean() < 2e-4
 
 
 @pytest.mark.slow
 @pytest.mark.shared
 def test_a_run_that_stopped_goes_on_and_ends_as_a_backbone(cache: Path, shared: Path, tmp_path: Path) -> None:
-    """Two steps and two more are four; the last stage writes a file that edgecl takes, with what it was made by."""
+    """Two steps and two more of four are four; the last stage writes a file that edgecl takes, with what it was made by."""
     recipe = dataclasses.replace(Recipe(), batch=8, warmup=2)
     for name, lengths in {"twice": (2, 4), "once": (4,)}.items():
-        run("warm", recipe, cache, tmp_path / name, 2, every=2)
         for steps in lengths:
             run("steady", recipe, cache, tmp_path / name, steps, every=2)
     once, twice = (load_file(tmp_path / name / "steady.safetensors") for name in ("once", "twice"))
