@@ -18,6 +18,7 @@ DEFINITIONS = {
     "average": "average incremental accuracy: mean over the tasks i of A_i (Rebuffi 2017)",
     "forgetting": "mean over all tasks but the last of the best accuracy before the last task minus the last one (Chaudhry 2018)",
     "transfer": "backward transfer: mean over all tasks but the last of the last accuracy minus the one right after learning it (Lopez-Paz 2017)",
+    "of joint rows": "average, forgetting and transfer of one model of all classes, asked among those seen so far: what more classes cost anybody",
     "gap": "A_T of the best joint row that was run minus A_T: means over the orders of both",
     "bytes/class": "what is kept between two tasks beside the model that serves, divided by the number of classes",
     "s/task": "median seconds of learning one task; peers' without looking at pictures, edgecl's and paper's with all of it",
