@@ -16,22 +16,8 @@ from edgecl.settings import AdapterShape, LearnSettings, MemorySettings
 from edgecl.start import create_store
 from edgecl.store import Store
 from edgecl_export.graph import write_graph
+from tests.store.builders import TINY as TINY
 
-TINY = Architecture(
-    backbone="vit_tiny_test",
-    image_size=32,
-    patch_size=8,
-    width=32,
-    depth=2,
-    heads=2,
-    mlp_width=64,
-    norm_eps=1e-6,
-    layer_scale=False,
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    interpolation="bicubic",
-    crop_pct=0.9,
-)
 CAPACITY = 16
 COLOURS: Mapping[str, tuple[int, int, int]] = {
     "red": (210, 40, 40),

@@ -13,24 +13,12 @@ from edgecl.runtime.eager import EagerPredictor
 from edgecl.runtime.ort import OrtPredictor
 from edgecl_export.graph import Precision, build_graph
 from edgecl_export.parity import Parity, compare
+from tests.store.builders import TINY as TINY_OF_STORES
 
 Array = NDArray[Any]
-TINY = Architecture(
-    backbone="vit_tiny_test",
-    image_size=32,
-    patch_size=8,
-    width=32,
-    depth=2,
-    heads=2,
-    mlp_width=64,
-    norm_eps=1e-6,
-    layer_scale=False,
-    # Three different values each: a channel that is swapped or shared shows.
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    interpolation="bicubic",
-    crop_pct=0.9,
-)
+TINY = dataclasses.replace(
+    TINY_OF_STORES, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)  # a channel that is swapped or shared shows
 SCALED = dataclasses.replace(TINY, layer_scale=True)
 # One small model of each kind that timm has pretrained weights for, and one with as much as possible at once.
 KINDS = {

@@ -10,12 +10,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgecl.architecture import Architecture, state_shapes
+from edgecl.architecture import state_shapes
 from edgecl.errors import BadInput, EdgeclError, MissingExtra, StoreDamaged
 from edgecl.layout import FREE_BIAS, safetensors_bytes, to_deployment
 from edgecl.runtime.ort import BATCH_LIMIT, OrtPredictor
 from edgecl_export.graph import write_graph
 from tests.runtime.tiny import CAPACITY, COLOURS, SIZE, colour_weights, plain, reference, write_version
+from tests.store.builders import TINY
 
 
 @pytest.fixture
@@ -165,27 +166,12 @@ def test_unfit_pictures_are_refused(loaded: OrtPredictor, pictures: Any, met: st
 
 def test_a_version_as_the_graph_writer_makes_it(tmp_path: Path) -> None:
     """A small ViT in deployment layout: shapes come from the architecture, the free rows stay free, and the pictures differ."""
-    architecture = Architecture(
-        backbone="vit_test_patch8_32",
-        image_size=32,
-        patch_size=8,
-        width=32,
-        depth=2,
-        heads=2,
-        mlp_width=64,
-        norm_eps=1e-6,
-        layer_scale=False,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        interpolation="bicubic",
-        crop_pct=0.9,
-    )
     random = np.random.default_rng(3)
-    state = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in state_shapes(architecture).items()}
+    state = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in state_shapes(TINY).items()}
     weight, bias = np.zeros((CAPACITY, 32), np.float32), np.full(CAPACITY, FREE_BIAS, np.float32)
     weight[:3], bias[:3] = random.normal(0, 1, (3, 32)), 0
-    (tmp_path / "model.onnx").write_bytes(write_graph(architecture, CAPACITY))
-    (tmp_path / "weights.safetensors").write_bytes(safetensors_bytes(to_deployment(state, weight, bias, architecture)))
+    (tmp_path / "model.onnx").write_bytes(write_graph(TINY, CAPACITY))
+    (tmp_path / "weights.safetensors").write_bytes(safetensors_bytes(to_deployment(state, weight, bias, TINY)))
     predictor = OrtPredictor(threads=1)
     predictor.load(tmp_path)
     logits, features = predictor.infer(random.integers(0, 256, (2, 32, 32, 3)).astype(np.uint8))
