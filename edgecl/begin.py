@@ -8,7 +8,7 @@ from typing import Any
 from edgecl.economy import Economy
 from edgecl.errors import BadInput, StoreDamaged
 from edgecl.guard import Guard
-from edgecl.lesson import Lesson, prepare
+from edgecl.lesson import Lesson, prepare, read_task
 from edgecl.manifest import Manifest
 from edgecl.outcome import learning_bytes
 from edgecl.preprocess import geometry_of
@@ -83,6 +83,8 @@ def begin(
         BadPictures, BadInput: the folder cannot be learned from.
         NoSpace: the disk is too full.
     """
+    geometry = geometry_of(store.facts.architecture)
+    read = read_task(folder, val, geometry, progress)
 
     def begun(start: Start) -> Begun:
         parent = store.manifest(start.parent)
@@ -90,12 +92,10 @@ def begin(
             parent=parent,
             memory=store.memory(parent.number),
             read_picture=store.picture,
-            geometry=geometry_of(store.facts.architecture),
+            geometry=geometry,
             task=task_id(start.number, name),
-            folder=folder,
-            val=val,
+            read=read,
             seed=settings.seed,
-            progress=progress,
         )
         used = _careful(settings, lesson)
         key = lesson_hash(store, parent, lesson, used, max_drop, made_by)

@@ -96,6 +96,26 @@ class Lesson:
         return self.judge_indices()[len(self.validation) :]
 
 
+@dataclass(frozen=True)
+class TaskRead:
+    """A task's folders and what was found in them; which version learns it does not matter yet."""
+
+    folder: Path
+    found: TaskPictures
+    val: Path | None
+    checked: TaskPictures | None
+
+
+def read_task(folder: Path, val: Path | None, geometry: Geometry, progress: Callable[[str, int, int], None]) -> TaskRead:
+    """Look for pictures and decode each once.
+
+    Raises:
+        BadPictures, BadInput: the folder has nothing to learn from.
+    """
+    found = find(folder, geometry, progress=lambda done, total: progress("reading pictures", done, total))
+    return TaskRead(folder, found, val, find(val, geometry) if val is not None else None)
+
+
 def prepare(
     *,
     parent: Manifest,
@@ -103,28 +123,27 @@ def prepare(
     read_picture: Callable[[str], bytes],
     geometry: Geometry,
     task: str,
-    folder: Path,
-    val: Path | None,
+    read: TaskRead,
     seed: int,
-    progress: Callable[[str, int, int], None],
 ) -> Lesson:
-    """Read the task and the memory, give rows to new classes, and keep everything apart that must not be trained on.
+    """Give rows to new classes, read the memory, and keep everything apart that must not be trained on.
 
     Raises:
         BadPictures: nothing usable in the task.
         BadInput: the new classes do not fit, or a name differs from a known one only by case.
     """
-    found = find(folder, geometry, progress=lambda done, total: progress("reading pictures", done, total))
-    found = without_strangers(found, memory, parent.classes, folder)
-    checked = without_strangers(find(val, geometry), memory, parent.classes, val) if val is not None else None
+    found = without_strangers(read.found, memory, parent.classes, read.folder)
+    checked = without_strangers(read.checked, memory, parent.classes, read.val) if read.val and read.checked else None
     train, validation = _divide(found.pictures, checked.pictures if checked else (), seed)
     classes, next_row, added, extended = _with_classes(parent, task, found.pictures)
     by_name = {entry.name: entry for entry in classes}
     train, warnings = _without_holdout(train, memory, by_name)
     if not train:
-        raise BadPictures(f"every usable picture of {folder} is one of the pictures that are held out for checking. Bring other pictures.")
+        raise BadPictures(
+            f"every usable picture of {read.folder} is one of the pictures that are held out for checking. Bring other pictures."
+        )
     remembered = _remembered(memory, {entry.id: entry.row for entry in classes}, read_picture, geometry)
-    rejected = found.rejected + (tuple(replace(r, path=f"{val}/{r.path}") for r in checked.rejected) if checked else ())
+    rejected = found.rejected + (tuple(replace(r, path=f"{read.val}/{r.path}") for r in checked.rejected) if checked else ())
     untaught = sorted(set(added) - {p.class_name for p in train})
     if untaught:
         raise BadPictures(f"no picture of {untaught[:5]} is left to learn from: all are held out for checking. Bring others.")
