@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,16 @@ def find(rows: list[dict[str, str]], **wanted: Any) -> list[dict[str, str]]:
     return [row for row in rows if all(row[name] == str(value) for name, value in wanted.items())]
 
 
-def append(fields: Mapping[str, Any], path: Path = ROWS) -> None:
+def append(fields: Mapping[str, Any], path: Path = ROWS, *, columns: Sequence[str] = FIELDS, key: Sequence[str] = KEY) -> None:
     """Add a finished run, once."""
-    if find(read(path), **{name: fields[name] for name in KEY}):
+    if find(read(path), **{name: fields[name] for name in key}):
         return
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
     machine = f"{platform.machine()}-{os.cpu_count()}cores-{os.environ.get('OMP_NUM_THREADS', 'all')}threads"
     new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerow({name: _text(value) for name, value in {"commit": commit, "machine": machine, **fields}.items()})

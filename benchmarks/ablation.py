@@ -1,0 +1,245 @@
+"""What each part of the recipe adds: edgecl's learner without it, asked about photos that neither it nor any choice has seen. No test photo is read.
+
+    python benchmarks/ablation.py                         # learns what has no row yet, one part after the other
+    python benchmarks/ablation.py --part "head only"      # only this one
+    python benchmarks/ablation.py --table                 # what is there
+
+Nine tasks of nine groceries. Of each class's training photos the first quarter, shots in a row, is held out and asked about; the rest is learned from,
+and `val` plays its usual part: it chooses the coefficient and gives the memory its hold-out pictures, so it is asked about in a column of its own.
+Rows of results/ablation.csv are finished runs; none is repeated.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from continual import rows
+from continual.measures import summary
+from grocery import DATA, HERE, TINY, WEIGHTS, configuration_hash
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn import functional
+
+from edgecl.backbone import load_pretrained
+from edgecl.evaluate import Labelled, evaluate
+from edgecl.head import Head, fit_head, make_head
+from edgecl.learner import learn
+from edgecl.pictures import find
+from edgecl.preprocess import geometry_of
+from edgecl.runtime.ort import OrtPredictor
+from edgecl.settings import DEFAULT_CAPACITY, AdapterShape, LearnSettings, MemorySettings
+from edgecl.start import create_store
+from edgecl.store import Store
+from edgecl_export.graph import write_graph
+
+ROWS = HERE / "results" / "ablation.csv"
+HELD_OUT = 4  # one of so many training photos
+FIELDS = (
+    "commit", "machine", "configuration", "part", "order", "seed", "a_t", "average", "forgetting", "transfer", "val_a_t", "val_average",
+    "seconds_per_task", "curve", "matrix",
+)  # fmt: skip
+KEY = ("configuration", "part", "order", "seed")
+COLUMNS = ("a_t", "average", "forgetting", "val_a_t", "val_average")
+DECAY = 1e-3  # of the logistic regression that stands in for the head in closed form
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """How the recipe is without something."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of LearnSettings
+    patches: Mapping[str, Callable[..., Any]] = field(
+        default_factory=dict
+    )  # name of one of the product's functions -> what stands in for it
+
+
+def plainly_resized(rgb: Array, *, size: int, **_: Any) -> Array:
+    """Instead of augmentation: the whole picture, always the same."""
+    return np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def zeros(features: Array, rows: Array, *, capacity: int, **_: Any) -> Head:
+    """Instead of class means that training starts from."""
+    used = np.unique(rows)
+    return make_head(np.zeros((len(used), features.shape[1])), np.zeros(len(used)), used, capacity=capacity)
+
+
+def logistic(features: Array, rows: Array, *, capacity: int, temperature: float = 1.0) -> Head:
+    """Instead of the head in closed form: multinomial logistic regression on the same features, to its end by L-BFGS."""
+    used = np.unique(rows)
+    scale = float(features.std())
+    x, y = torch.from_numpy(features / scale), torch.from_numpy(np.searchsorted(used, rows))
+    weight = torch.zeros(len(used), features.shape[1], requires_grad=True)
+    bias = torch.zeros(len(used), requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=300, history_size=20, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = functional.cross_entropy(x @ weight.T + bias, y) + DECAY * weight.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    by = scale * temperature
+    return make_head(weight.detach().numpy() / by, bias.detach().numpy() / temperature, used, capacity=capacity)
+
+
+def unbalanced(features: Array, rows: Array, **options: Any) -> Head:
+    """Instead of a covariance in which each class counts the same: one in which each picture does."""
+    with mock.patch("edgecl.head.np.bincount", lambda rows: np.ones(int(rows.max()) + 1)):
+        return fit_head(features, rows, **options)
+
+
+PARTS = {
+    "edgecl as it is": Part(),
+    "head only: no adapter": Part({"epochs": 0, "coefficients": (0.0,)}),
+    "coefficient 1, not chosen": Part({"coefficients": (1.0,)}),
+    "no remembered pictures in training": Part({"replay_per_new": 0.0}),
+    "at most one remembered picture per new one": Part({"replay_per_new": 1.0}),
+    "no augmentation": Part(patches={"edgecl.training.augment": plainly_resized}),
+    "no label smoothing": Part({"label_smoothing": 0.0}),
+    "training starts from a head of zeros": Part(patches={"edgecl.learner.fit_head": zeros}),
+    "head by logistic regression": Part(patches={"edgecl.search.fit_head": logistic}),
+    "each picture counts the same in the head's covariance": Part(patches={"edgecl.search.fit_head": unbalanced}),
+    "half as many epochs": Part({"epochs": 2}),
+}
+
+
+def divided(photos_of: Path, place: Path) -> tuple[Path, Path]:
+    """Folders `learned` and `held` of links to the photos of each class in `photos_of`, three quarters and one quarter."""
+    folders = place / "learned", place / "held"
+    for name in sorted(path.name for path in photos_of.iterdir()):
+        photos = sorted((photos_of / name).iterdir())
+        cut = len(photos) // HELD_OUT
+        for folder, part in zip(folders, (photos[cut:], photos[:cut]), strict=True):
+            (folder / name).mkdir(parents=True)
+            for photo in part:
+                (folder / name / photo.name).symlink_to(photo.resolve())
+    return folders
+
+
+def linked(source: Path, names: list[str], place: Path) -> Path:
+    """A task's folder: links to those of its classes that `source` has."""
+    place.mkdir(parents=True)
+    for name in names:
+        if (source / name).is_dir():
+            (place / name).symlink_to((source / name).resolve())
+    return place
+
+
+def groceries(root: Path) -> Store:
+    """A store of ViT-Tiny without a class."""
+    found = load_pretrained(TINY, WEIGHTS)
+    return create_store(
+        root, architecture=found.architecture, state=found.state, source=found.source, capacity=DEFAULT_CAPACITY,
+        adapter=AdapterShape(), memory=MemorySettings(), write_graph=write_graph, make_predictor=OrtPredictor,
+    )  # fmt: skip
+
+
+def run(
+    part: str, tasks: list[list[str]], seed: int, work: Path, *, data: Path = DATA, new_store: Callable[[Path], Store] = groceries
+) -> dict[str, Any]:
+    """Learn the tasks from the class folders in `data / "train"` without `part`, and ask after each; its figures."""
+    shutil.rmtree(work, ignore_errors=True)
+    learned, held = divided(data / "train", work)
+    store = new_store(work / "model")
+    geometry = geometry_of(store.facts.architecture)
+    asked = {
+        name: [(p.class_name, p.input) for p in find(folder, geometry).pictures] for name, folder in (("held", held), ("val", data / "val"))
+    }
+    curves: dict[str, list[float]] = {"held": [], "val": []}
+    matrix, seconds = [], []
+    for index, names in enumerate(tasks):
+        folders = linked(learned, names, work / f"task{index}"), linked(data / "val", names, work / f"val{index}")
+        begun = time.perf_counter()
+        number = learned_without(part, store, *folders, seed=seed)
+        seconds.append(time.perf_counter() - begun)
+        rights = {name: right(store, number, pictures, tasks) for name, pictures in asked.items()}
+        for name, (accuracy, _) in rights.items():
+            curves[name].append(accuracy)
+        matrix.append(rights["held"][1])
+        print(
+            f"  {part}: task {index + 1}: {curves['held'][-1]:.4f} held out, {curves['val'][-1]:.4f} val, {seconds[-1]:.0f} s", flush=True
+        )
+    shutil.rmtree(work)
+    return {
+        **summary(matrix, curves["held"]), "val_a_t": curves["val"][-1], "val_average": float(np.mean(curves["val"])),
+        "seconds_per_task": float(np.median(seconds)), "curve": curves["held"], "matrix": matrix,
+    }  # fmt: skip
+
+
+def learned_without(part: str, store: Store, task: Path, val: Path, *, seed: int) -> int:
+    """Learn one task; the number of its version. Where the gate says no for lack of the part, what comes of it is measured all the same."""
+    settings = replace(LearnSettings(seed=seed, threads=1), **PARTS[part].settings)
+    with ExitStack() as stack:
+        for name, instead in PARTS[part].patches.items():
+            stack.enter_context(mock.patch(name, instead))
+        result = learn(store, task, val=val, settings=settings, device="cpu", write_graph=write_graph, make_predictor=OrtPredictor)
+    if result.state != "current":
+        store.promote(result.version, expected=store.current)
+    return result.version
+
+
+def right(store: Store, number: int, pictures: Labelled, tasks: list[list[str]]) -> tuple[float, list[float]]:
+    """Accuracy on all known classes, and on each task's; NaN where it is not known yet."""
+    predictor, manifest = OrtPredictor(threads=1), store.manifest(number)
+    with store.use(number) as folder:
+        predictor.load(folder)
+        result = evaluate(
+            predictor, [(name, picture) for name, picture in pictures if name in {entry.name for entry in manifest.classes}], manifest
+        )
+    of_tasks = []
+    for names in tasks:
+        seen = [result.per_class[name] for name in names if name in result.per_class]
+        of_tasks.append(sum(c.accuracy * c.n for c in seen) / sum(c.n for c in seen) if seen else float("nan"))
+    return result.accuracy, of_tasks
+
+
+def finished(order: int, seed: int) -> dict[str, dict[str, str]]:
+    """Part -> its row under the configuration as it is now."""
+    place = {"configuration": configuration_hash(), "order": order, "seed": seed}
+    return {row["part"]: row for row in rows.find(rows.read(ROWS), **place)}
+
+
+def print_table(order: int, seed: int) -> None:
+    """Each part's figures, and how far they lie from those of the whole."""
+    known = finished(order, seed)
+    print(f"{'':56}{''.join(f'{name:>22}' for name in COLUMNS)}")
+    for part in PARTS:
+        figures = [100 * float(known[part][name]) for name in COLUMNS] if part in known else []
+        whole = [100 * float(known["edgecl as it is"][name]) for name in COLUMNS] if "edgecl as it is" in known else figures
+        cells = (f"{value:.1f} ({value - base:+.1f})" for value, base in zip(figures, whole, strict=True)) if figures else ["not measured"]
+        print(f"{part:56}{''.join(f'{cell:>22}' for cell in cells)}")
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--order", type=int, default=0, choices=[0, 1, 2])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=HERE / "work" / "ablation")
+    parser.add_argument("--table", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for part in arguments.part if not arguments.table else ():
+        if part not in finished(arguments.order, arguments.seed):
+            place = {"configuration": configuration_hash(), "part": part, "order": arguments.order, "seed": arguments.seed}
+            figures = run(part, json.loads((DATA / "tasks.json").read_text())[str(arguments.order)], arguments.seed, arguments.work)
+            rows.append({**place, **figures}, ROWS, columns=FIELDS, key=KEY)
+    print_table(arguments.order, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
