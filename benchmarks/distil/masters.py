@@ -31,14 +31,6 @@ class Masters:
         self._adam = torch.optim.AdamW(groups, betas=betas, fused=True)
         self._momenta = {i: torch.zeros_like(self.values[i]) for i in self._matrices}
 
-    def average_gradients(self, ranks: int) -> None:
-        """Replace the gradients by their mean over `ranks` processes with the same model."""
-        gradients = [live.grad for live in self._live if live.grad is not None]
-        together = torch.cat([gradient.float().flatten() for gradient in gradients])
-        torch.distributed.all_reduce(together)
-        for gradient, mean in zip(gradients, (together / ranks).split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
-
     def step(self, learning_rate: float, largest_norm: float = 1.0) -> None:
         """One step from the gradients of the bfloat16 model, whose parameters then follow."""
         for master, live in zip(self.values, self._live, strict=True):

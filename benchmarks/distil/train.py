@@ -32,8 +32,12 @@ from benchmarks.distil.views import FILES, GRID, SOURCES
 from edgecl.backbones import NANO
 
 Array = NDArray[Any]
-MEETING = "tcp://127.0.0.1:29517"  # of the processes that share a batch
-FIGURES = ("token", "patches", "classifier", "cpu_minutes")  # of a line of the log: means since the last one, and the time of all processes
+FIGURES = (
+    "token",
+    "patches",
+    "classifier",
+    "cpu_minutes",
+)  # of a line of the log: means since the last one, and the time of the stage so far
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,8 @@ class Loss:
         ]
 
 
-def run(stage: str, recipe: Recipe, cache: Path, out: Path, steps: int, *, every: int, rank: int = 0, ranks: int = 1) -> None:
-    """Do the steps of a stage that are not done yet, from its own checkpoint or from the end of the stage before.
-
-    Of `ranks` processes each takes its part of every batch; they meet once a step, to average their gradients. The first writes.
-    """
+def run(stage: str, recipe: Recipe, cache: Path, out: Path, steps: int, *, every: int) -> None:
+    """Do the steps of a stage that are not done yet, from its own checkpoint or from the end of the stage before."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     views, model = Views(cache), Student(recipe.patch_size)
@@ -156,32 +157,20 @@ def run(stage: str, recipe: Recipe, cache: Path, out: Path, steps: int, *, every
     at = _resume(masters, out / f"{stage}.safetensors") or begun
     started, sums, count = time.process_time(), np.zeros(3), 0
     for step, batch in enumerate(batches(views, recipe, at, begun + steps), start=at):
-        pictures, wanted_patches, wanted_token = (tensor.chunk(ranks)[rank] for tensor in batch)
+        pictures, wanted_patches, wanted_token = batch
         value, parts = loss(*model(pictures), wanted_token, wanted_patches)
         value.backward()
-        if ranks > 1:
-            masters.average_gradients(ranks)
         masters.step(recipe.learning_rate * _rate(stage, step - begun, steps, recipe))
         sums, count = sums + parts, count + 1
         if (step + 1) % every == 0 or step + 1 == begun + steps:
-            figures = _over_ranks([*(sums / count), (time.process_time() - started) / 60], ranks)
-            figures[:3] /= ranks
-            if rank == 0:
-                _log(out / "log.jsonl", {"stage": stage, "step": step + 1} | dict(zip(FIGURES, figures.round(4).tolist(), strict=True)))
-                _checkpoint(masters, out / f"{stage}.safetensors", step + 1, recipe)
+            figures = [round(figure, 4) for figure in (*(sums / count).tolist(), (time.process_time() - started) / 60)]
+            _log(out / "log.jsonl", {"stage": stage, "step": step + 1} | dict(zip(FIGURES, figures, strict=True)))
+            _checkpoint(masters, out / f"{stage}.safetensors", step + 1, recipe)
             sums, count = np.zeros(3), 0
-    if stage == "finish" and rank == 0:
+    if stage == "finish":
         write_backbone(
             masters, out / f"{NANO.backbone}.safetensors", recipe, {"steps": begun + steps, "finish": steps, "views": len(views)}
         )
-
-
-def _over_ranks(figures: list[float], ranks: int) -> Array:
-    """The sums of every process's figures."""
-    together = torch.tensor(figures, dtype=torch.float64)
-    if ranks > 1:
-        torch.distributed.all_reduce(together)
-    return together.numpy()
 
 
 def _rate(stage: str, step: int, steps: int, recipe: Recipe) -> float:
@@ -235,25 +224,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--every", type=int, default=200, help="steps between two lines of the log")
-    parser.add_argument("--ranks", type=int, default=1, help="processes that share each batch, each started with a --rank of its own")
-    parser.add_argument("--rank", type=int, default=0)
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.ranks > 1:
-        torch.distributed.init_process_group("gloo", init_method=MEETING, rank=arguments.rank, world_size=arguments.ranks)
     recipe = Recipe(**{name: getattr(arguments, name) for name in asdict(Recipe())})
-    run(
-        arguments.stage,
-        recipe,
-        arguments.cache,
-        arguments.out,
-        arguments.steps,
-        every=arguments.every,
-        rank=arguments.rank,
-        ranks=arguments.ranks,
-    )
+    run(arguments.stage, recipe, arguments.cache, arguments.out, arguments.steps, every=arguments.every)
 
 
 if __name__ == "__main__":

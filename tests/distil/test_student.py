@@ -1,8 +1,6 @@
 """How the built-in backbone is taught: the student computes what timm's class computes, and what it is compared with fits what it sees."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +13,6 @@ from benchmarks.distil.student import NANO, Student
 from benchmarks.distil.train import Recipe, Views, _augmented, batches, run
 from benchmarks.distil.views import FILES, GRID
 from edgecl.backbone import load_pretrained
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -111,21 +107,6 @@ def test_muon_moves_the_blocks_and_adamw_the_rest() -> None:
         assert set(masters.state()) >= {"blocks.0.weight/momentum", "blocks.0.bias/square"}
     assert float(torch.cosine_similarity(moved[0].flatten(), moved[1].flatten(), dim=0)) > 0.99
     assert 0.01 < float(moved[0].square().mean().sqrt()) < 0.03
-
-
-@pytest.mark.slow
-@pytest.mark.shared
-def test_two_processes_share_a_batch(cache: Path, shared: Path, tmp_path: Path) -> None:
-    """What they end with is nearly what one ends with."""
-    common = ["steady", "--cache", str(cache), "--steps", "2", "--batch", "8", "--warmup", "1", "--patch-share", "1"]
-    command = [sys.executable, "-m", "benchmarks.distil.train", *common]
-    subprocess.run([*command, "--out", str(tmp_path / "one")], check=True, cwd=ROOT)
-    pair = [
-        subprocess.Popen([*command, "--out", str(tmp_path / "two"), "--ranks", "2", "--rank", str(rank)], cwd=ROOT) for rank in range(2)
-    ]
-    assert [process.wait(120) for process in pair] == [0, 0]
-    one, two = (load_file(tmp_path / name / "steady.safetensors")["backbone.blocks.0.mlp.fc1.weight"] for name in ("one", "two"))
-    assert np.abs(one - two).mean() < 2e-4
 
 
 @pytest.mark.slow
