@@ -148,7 +148,7 @@ def test_no_row_has_more_than_eight_configurations() -> None:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Six colours as three tasks, for an untrained tiny ViT."""
+    """Six colours as three tasks, for an untrained tiny ViT; as with the photos, val has none of one class."""
     from continual.data import bench_of
 
     from edgecl.backbone import random_state
@@ -157,7 +157,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
     place = tmp_path_factory.mktemp("bench")
     names = ("red", "green", "blue", "yellow", "violet", "white")
     for seed, split in enumerate(("train", "val", "test")):
-        draw_task(place / split, *names, count=12, seed=seed)
+        draw_task(place / split, *(name for name in names if (split, name) != ("val", "green")), count=12, seed=seed)
     tasks = [names[:2], names[2:4], names[4:]]
     return bench_of(place, {0: tasks}, TINY, random_state(TINY, 0), first_block=1, work=place / "work")
 
