@@ -56,9 +56,8 @@ def test_shop_photos_under_new_names_are_refused(shared: Path, tmp_path: Path, c
             folder.mkdir(parents=True)
             for photo in photos[:count]:
                 (folder / photo.name).symlink_to(photo.resolve())
-    weights = shared / "weights" / "vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
     model = str(tmp_path / "model")
-    assert main(["init", model, "--backbone", "vit_tiny_patch16_224", "--weights", str(weights)]) == 0
+    assert main(["init", model]) == 0
     assert main(["learn", "--task", str(tmp_path / "honest"), "--store", model, "--epochs", "1"]) == 0
     capsys.readouterr()
     assert main(["learn", "--task", str(tmp_path / "hurt"), "--store", model, "--epochs", "1"]) == 3
