@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from edgecl.architecture import Architecture, state_shapes
 from edgecl.backbone import TESTED, architecture_of, build, check_state, load_pretrained, random_state, read_weights_file
 from edgecl.backbone import plain as plain_module
 from edgecl.backbone.plain import _strangers as strangers
+from edgecl.backbone.vit import WRITTEN_OUT_TOKENS
 from edgecl.errors import BadInput, BadWeights, UnsupportedBackbone
 from edgecl.layout import backbone_from_deployment, to_deployment
 from tests.export.models import KINDS, random_head, scenes
@@ -303,3 +305,37 @@ def test_no_network_is_one_sentence(tmp_path: Path) -> None:
     assert (kind, code) == ("error", 4)
     assert str(text).startswith(f"the weights of {NAME} could not be fetched from the hub")
     assert str(text).endswith("pass a local file with --weights FILE.safetensors, or take edgecl_vit_nano, which comes with edgecl.")
+
+
+def test_attention_is_written_out_only_where_its_gradient_is_wanted_in_16_bits() -> None:
+    """On a CPU, and for few tokens; a later pass without a gradient is fused again, so no answer depends on what was computed before it."""
+    vit = build(TINY, random_state(TINY, 0))
+    tokens = torch.randn(2, TINY.tokens, TINY.width)
+
+    def fused_after(*, grad: bool, mixed: bool, tokens: torch.Tensor = tokens) -> list[bool]:
+        with torch.set_grad_enabled(grad), torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            vit.upper(tokens, 1)
+        return [block.attn.fused_attn for block in vit.model.blocks]
+
+    before = vit.upper(tokens, 0)
+    assert fused_after(grad=True, mixed=True) == [True, False]
+    assert fused_after(grad=False, mixed=True) == [True, True]
+    assert fused_after(grad=True, mixed=False) == [True, True]
+    assert fused_after(grad=True, mixed=True, tokens=torch.randn(1, WRITTEN_OUT_TOKENS + 1, TINY.width)) == [True, True]
+    fused_after(grad=True, mixed=True)
+    with torch.no_grad():
+        torch.testing.assert_close(vit.upper(tokens, 0), before, rtol=0, atol=0)
+
+
+def test_both_forms_of_attention_have_the_same_gradient() -> None:
+    """Within the rounding of bfloat16."""
+    gradients = []
+    for limit in (0, WRITTEN_OUT_TOKENS):
+        vit = build(TINY, random_state(TINY, 0))
+        weight = vit.model.blocks[0].attn.qkv.weight.requires_grad_(True)
+        tokens = torch.randn(4, TINY.tokens, TINY.width, generator=torch.Generator().manual_seed(0))
+        with mock.patch("edgecl.backbone.vit.WRITTEN_OUT_TOKENS", limit), torch.autocast("cpu", torch.bfloat16):
+            vit.upper(tokens, 0)[:, :3].float().sum().backward()
+        gradients.append(weight.grad)
+    assert float(gradients[0].norm()) > 0
+    assert float((gradients[0] - gradients[1]).norm()) < 0.03 * float(gradients[0].norm())
