@@ -87,10 +87,9 @@ def perform_here(method: Method, numbers: Sequence[int], work: Path, **place: An
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     bench = grocery(work)
     for settings in (method.choices[number] for number in numbers):
-        at = {"split": place["split"], "seed": place["seed"]}
         if place["scenario"]:
-            course = course_of(place["scenario"], bench, **at)
+            course = course_of(place["scenario"], bench, seed=place["seed"])
         else:
-            course = bench.course(place["order"], tasks=place["tasks"], **at)
+            course = bench.course(place["order"], split=place["split"], tasks=place["tasks"], seed=place["seed"])
         figures = run(method, course, settings)
         rows.append({**key_of(method, settings, **place), "tasks": len(course.tasks), "settings": dict(settings), **figures})

@@ -94,11 +94,10 @@ SCENARIOS: dict[str, Callable[[Bench], Scenario]] = {
 }  # fmt: skip
 
 
-def course_of(name: str, bench: Bench, *, split: str, seed: int) -> Course:
-    """A scenario as a row is run on it, evaluated on `split`."""
+def course_of(name: str, bench: Bench, *, seed: int) -> Course:
+    """A scenario as a row is run on it, evaluated on test: nothing is chosen in scenarios."""
     found = SCENARIOS[name](bench)
-    asked = {"val": found.bench.val, "test": found.bench.test}[split]
-    return Course(found.bench, 0, found.tasks, asked, split, seed, found.lessons)
+    return Course(found.bench, 0, found.tasks, found.bench.test, "test", seed, found.lessons)
 
 
 def near_pairs(bench: Bench) -> list[tuple[int, int]]:

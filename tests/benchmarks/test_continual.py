@@ -124,6 +124,7 @@ def test_the_table_says_what_is_not_measured(capsys: pytest.CaptureFixture[str],
         {**dict.fromkeys(rows.FIELDS, "1"), **{k: str(v) for k, v in _fields(row=row, order=order, a_t=a_t).items()}}
         for row, order, a_t in (("ridge", 0, 0.5), ("ridge", 1, 0.7), ("joint-probe", 0, 0.9))
     ]  # fmt: skip
+    known += [{**row, "scenario": "near", "a_t": "0.1"} for row in known]
     monkeypatch.setattr(rows, "read", lambda *path: known if not path else [])
     print_table(shown, seed=0)
     lines = {line[:58].strip(): line[58:].split() for line in capsys.readouterr().out.splitlines()}

@@ -1,4 +1,4 @@
-"""Other courses than nine equal tasks: what each of them is, that classes may come again, and that their rows stay apart from the standard ones."""
+"""Other courses than nine equal tasks: what each of them is, and that their rows stay apart from the standard ones."""
 
 import importlib.util
 from dataclasses import replace
@@ -8,26 +8,24 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from continual import closed, joint, ours, product, rows, running, scenarios
-from continual.data import KEPT, PICTURE_BYTES, Bench, Course, Pictures, bench_of
-from continual.method import run
+from continual import closed, ours, rows, running, scenarios
+from continual.data import Bench, Course, Pictures
 from continual.registry import EDGECL, IN_SCENARIOS, METHODS
 from continual.scenarios import SCENARIOS, SHOTS, TILES, course_of, near_pairs
 from continual.table import print_scenario
 
 from edgecl.backbone import random_state
-from tests.teaching import TINY, draw_task
+from tests.teaching import TINY
 
 CLASSES, EACH = 81, 17
-COLOURS = ("red", "green", "blue", "yellow", "violet", "white")
 
 
 def _pictures(split: str, each: int) -> Pictures:
     """Of 81 classes, whose features tell them apart; nothing looks at their tokens."""
     random = np.random.default_rng(1)
     labels = np.repeat(np.arange(CLASSES), each)
-    means = random.normal(size=(CLASSES, 12))
-    features = (means[labels] + random.normal(0, 0.1, (len(labels), 12))).astype(np.float32)
+    means = random.normal(size=(CLASSES, TINY.width))
+    features = (means[labels] + random.normal(0, 0.1, (len(labels), TINY.width))).astype(np.float32)
     paths = np.array([f"{label:02d}/{split}-{i}.png" for i, label in enumerate(labels)])
     return Pictures(labels, features, paths, np.zeros((len(labels), 1, 1, 1), np.float16), np.arange(len(labels)))
 
@@ -43,7 +41,7 @@ def bench() -> Bench:
 
 
 def _course(name: str, bench: Bench) -> Course:
-    return course_of(name, bench, split="test", seed=0)
+    return course_of(name, bench, seed=0)
 
 
 def _counts(course: Course) -> list[int]:
@@ -216,101 +214,29 @@ def test_the_table_of_a_scenario(capsys: pytest.CaptureFixture[str], monkeypatch
     assert "edgecl, the last nine classes as one task minus one at a time, A_T: +3.0 points" in printed
 
 
-@pytest.fixture(scope="module")
-def colours(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Six colours for an untrained tiny ViT."""
-    place = tmp_path_factory.mktemp("colours")
-    for seed, split in enumerate(("train", "val", "test")):
-        draw_task(place / split, *COLOURS, count=12 if split == "train" else 6, seed=seed)
-    tasks = [COLOURS[:2], COLOURS[2:4], COLOURS[4:]]
-    return bench_of(place, {0: tasks}, TINY, random_state(TINY, 0), first_block=1, work=place / "work")
-
-
-def _again(colours: Bench) -> Course:
-    """One class, three classes, the other half of the first two tasks' pictures, two classes."""
-    number = colours.classes.index
-    first, second, last = (number("red"),), tuple(number(name) for name in COLOURS[1:4]), tuple(number(name) for name in COLOURS[4:])
-    tasks = (first, second, first + second, last)
-    own = [np.flatnonzero(np.isin(colours.train.labels, task)) for task in tasks]
-    lessons = (own[0][::2], own[1][::2], own[2][1::2], own[3])
-    return Course(colours, 0, tasks, colours.test, "test", 0, lessons)
-
-
-def test_each_picture_knows_its_file(colours: Bench) -> None:
-    """Also after a selection, and where an earlier run has left tokens without paths; tokens of other pictures are refused."""
-    assert len(colours.train.paths) == 72
-    for pictures in (colours.train, colours.train.of([2, 4]), colours.val):
-        assert [colours.classes.index(path.split("/")[0]) for path in pictures.paths.tolist()] == pictures.labels.tolist()
-    kept = next(colours.work.glob("tokens-*"))
-    before = (kept / "train-tokens.npy").stat().st_mtime_ns
-    (kept / "train-paths.npy").unlink()
-    orders = {0: [[colours.classes[c] for c in task] for task in colours.orders[0]]}
-    like = {"first_block": 1, "work": colours.work}
-    assert bench_of(colours.folder, orders, TINY, colours.state, **like).train.paths.tolist() == colours.train.paths.tolist()
-    assert (kept / "train-tokens.npy").stat().st_mtime_ns == before
-    (kept / "train-paths.npy").unlink()
-    other = colours.folder / "train" / "red" / "one-more.png"
-    other.write_bytes((colours.folder / "test" / "red" / "2-000.png").read_bytes())
-    with pytest.raises(SystemExit, match=r"has other pictures than .*tokens-.* was made of; remove .* and run again"):
-        bench_of(colours.folder, orders, TINY, colours.state, **like)
-    other.unlink()
-    bench_of(colours.folder, orders, TINY, colours.state, **like)
-
-
 @pytest.mark.parametrize(
     ("learn", "settings"), [(closed.class_means, {}), (closed.ridge, {"ridge": 0.1}), (closed.slda, {"shrinkage": 0.1})]
 )
-def test_closed_forms_add_up_what_comes_again(colours: Bench, learn: Any, settings: Any) -> None:
-    """After a class came twice, answers are as if all of its pictures had come at once."""
-    course = _again(colours)
-    at_once = Course(colours, 0, (course.classes,), colours.test, "test", 0)
-    answers = [list(learn(one, settings))[-1].answer(colours.test).tolist() for one in (course, at_once)]
-    assert answers[0] == answers[1]
-    halved = Course(colours, 0, course.tasks[:2], colours.test, "test", 0, course.lessons[:2] if course.lessons else None)
-    assert len(set(list(learn(halved, settings))[-1].answer(colours.test).tolist())) > 1
+def test_closed_forms_add_up_what_comes_again(bench: Bench, learn: Any, settings: Any) -> None:
+    """After classes came twice, answers to anything are as if all of their pictures had come at once, and not as if only the last ones had."""
+    random = np.random.default_rng(2)
+    probes = replace(bench.test, features=random.normal(size=bench.test.features.shape).astype(np.float32))
+    noisy = replace(bench.train, features=random.normal(size=bench.train.features.shape).astype(np.float32))
+    course = _course("more", replace(bench, train=noisy))
+
+    def answers(tasks: Any, lessons: Any) -> list[int]:
+        return list(list(learn(replace(course, tasks=tasks, lessons=lessons), settings))[-1].answer(probes).tolist())
+
+    assert course.lessons
+    twice = answers(course.tasks[:4], course.lessons[:4])
+    assert twice == answers(course.tasks[3:4], (np.sort(np.concatenate(course.lessons[:4])),))
+    assert twice != answers(course.tasks[3:4], course.lessons[3:4])
 
 
-def test_what_a_task_brings_again_is_no_forgetting_of_it_before_it_came(colours: Bench) -> None:
-    """The matrix is empty above its diagonal also where a later task's classes were seen; every class counts once."""
-    found = run(METHODS["ridge"], _again(colours), {"ridge": 0.1})
-    assert np.isnan(np.array(found["matrix"])[np.triu_indices(4, k=1)]).all()
-    assert not np.isnan(np.array(found["matrix"])[np.tril_indices(4)]).any()
-    assert (found["classes"], found["pictures"]) == (6, 36)
-
-
-@pytest.mark.slow
-def test_joint_learns_everything_that_was_taught_once(colours: Bench) -> None:
-    """Both halves of the classes that come again, and no more than was taught."""
-    course = _again(colours)
-    settings = IN_SCENARIOS["joint-full-ours"].choices[0]
-    assert next(iter(joint.full(course, settings))).kept_bytes == 72 * PICTURE_BYTES
-    halved = replace(course, tasks=course.tasks[:2], lessons=course.lessons[:2] if course.lessons else None)
-    assert next(iter(joint.full(halved, settings))).kept_bytes == 24 * PICTURE_BYTES
-    found = run(IN_SCENARIOS["joint-full-ours"], course, settings)
-    assert np.isnan(np.array(found["matrix"])[np.triu_indices(4, k=1)]).all()
-
-
-@pytest.mark.slow
-def test_replay_learns_classes_again(colours: Bench) -> None:
-    """The head sees each picture once: the new half, and of the earlier one what the buffer still holds; ten of each class are kept."""
-    pytest.importorskip("avalanche", reason="the extra bench is not installed")
-    from continual import peers
-
-    course, seen = _again(colours), []
-    fitted = peers.fit_head
-
-    def counted(features: Any, labels: Any, **options: Any) -> Any:
-        seen.append((np.bincount(labels).tolist(), len(np.unique(features.round(4), axis=0))))
-        return fitted(features, labels, **options)
-
-    with mock.patch("continual.peers.fit_head", counted):
-        learned = list(IN_SCENARIOS["replay-ours"].learn(course, {"learning_rate": 1e-3, "epochs": 1}))
-    assert seen[0] == ([6], 6)
-    assert seen[1] == ([6] * 4, 24)
-    assert sum(seen[2][0]) == seen[2][1]
-    assert all(KEPT <= count <= 12 for count in seen[2][0])
-    assert sorted(seen[3][0]) == [KEPT] * 4 + [12] * 2
-    assert len(learned) == 4
+def test_a_picture_that_is_taught_twice_is_one_picture(bench: Bench) -> None:
+    """Joint learning sees it once."""
+    course = replace(_course("more", bench), tasks=((0,), (0,)), lessons=(np.arange(9), np.arange(3, EACH)))
+    assert course.everything.paths.tolist() == bench.train.of([0]).paths.tolist()
 
 
 @pytest.mark.slow
@@ -327,38 +253,3 @@ def test_avalanche_gets_the_standard_course_as_from_its_own_generator(bench: Ben
         theirs = nc_benchmark(tokens, tokens, **order).train_stream
         for own, other in zip(peers.stream_of(course, tokens), theirs, strict=True):
             assert [own.dataset[i] for i in range(len(own.dataset))] == [other.dataset[i] for i in range(len(other.dataset))]
-
-
-@pytest.mark.slow
-def test_edgecl_gets_exactly_what_a_task_brings(colours: Bench) -> None:
-    """Classes that come again, a first task of one class, and val only of the task's classes; the answers know all colours."""
-    course, got = _again(colours), []
-    learn = product.learn
-
-    def recorded(store: Any, folder: Path, *, val: Path | None, **options: Any) -> Any:
-        got.append([sorted(str(file.relative_to(place)) for file in place.glob("*/*")) if place else None for place in (folder, val)])
-        return learn(store, folder, val=val, **options)
-
-    with mock.patch("continual.product.learn", recorded):
-        found = run(EDGECL, course, EDGECL.choices[0])
-    assert [own[0] for own in got] == [sorted(course.taught(task).paths.tolist()) for task in range(4)]
-    assert [own[1] for own in got] == [sorted(colours.val.of(task).paths.tolist()) for task in course.tasks]
-    assert found["a_t"] > 0.6
-    assert not list(colours.work.glob("store-*"))
-
-
-@pytest.mark.slow
-def test_edgecl_learns_without_val(colours: Bench) -> None:
-    """Then it divides five pictures of each class itself."""
-    few = np.sort(np.concatenate([np.flatnonzero(colours.train.labels == c)[:5] for c in range(6)]))
-    own = replace(colours, train=colours.train.at(few), val=colours.val.at(np.zeros(0, np.intp)))
-    course, got = own.course(0, split="test", tasks=3, seed=0), []
-    learn = product.learn
-
-    def recorded(*given: Any, val: Path | None, **options: Any) -> Any:
-        got.append(val)
-        return learn(*given, val=val, **options)
-
-    with mock.patch("continual.product.learn", recorded):
-        assert len(list(product.by_default(course, {}))) == 3
-    assert got == [None] * 3
