@@ -3,7 +3,7 @@
 All of them keep sums over the pictures that went by, so the order of the tasks changes nothing at the end; no picture is kept.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,11 @@ FLOAT = 4  # bytes
 
 def class_means(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
     """SimpleCIL (Zhou et al. 2023, arXiv 2303.07338): the class whose mean has the largest cosine."""
-    means: dict[int, Array] = {}
+    sums: dict[int, Array] = {}
     for task in range(len(course.tasks)):
-        taught = course.taught(task)
-        means |= {c: taught.features[taught.labels == c].mean(axis=0) for c in course.tasks[task]}
-        weight = np.stack([mean / np.linalg.norm(mean) for mean in means.values()])
-        yield Learned(_linear(weight, np.zeros(len(weight)), list(means)), 0, backbone_costs(course, len(means) * weight.shape[1]))
+        _add(sums, course.taught(task).labels, course.taught(task).features, course.tasks[task])
+        weight = np.stack([total / np.linalg.norm(total) for total in sums.values()])  # a sum has the cosines of its mean
+        yield Learned(_linear(weight, np.zeros(len(weight)), list(sums)), 0, backbone_costs(course, len(sums) * weight.shape[1]))
 
 
 def slda(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
@@ -81,12 +80,18 @@ def _ridge(course: Course, penalty: float, view: Any, extra: int = 0) -> Iterato
         taught = course.taught(task)
         h = view(taught)
         gram = gram + h.T @ h
-        moments |= {c: h[taught.labels == c].sum(axis=0) for c in course.tasks[task]}
+        _add(moments, taught.labels, h, course.tasks[task])
         m = len(gram)
         weight = np.linalg.solve(gram + penalty * np.trace(gram) / m * np.eye(m), np.stack(list(moments.values())).T).T
         kept = FLOAT * (m * m + len(moments) * m)
         costs = backbone_costs(course, extra + len(moments) * m)
         yield Learned(_linear(weight, np.zeros(len(weight)), list(moments), view), kept, costs)
+
+
+def _add(sums: dict[int, Array], labels: Array, rows: Array, classes: Sequence[int]) -> None:
+    """Each class's `rows`, added up, to what earlier tasks brought of it."""
+    for c in classes:
+        sums[c] = sums.get(c, 0.0) + rows[labels == c].sum(axis=0)
 
 
 def _linear(weight: Array, bias: Array, classes: list[int], view: Any = lambda pictures: pictures.features) -> Any:

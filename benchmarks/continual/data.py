@@ -6,6 +6,8 @@ augmented views, and is kept as the tokens that enter the first trained block. N
 
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,7 +22,7 @@ from edgecl.architecture import Architecture
 from edgecl.augment import augment
 from edgecl.backbone import Vit, build
 from edgecl.manifest import canonical_json
-from edgecl.pictures import find
+from edgecl.pictures import Picture, find
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.eager import features_of, lower_tokens
 
@@ -33,10 +35,11 @@ KEPT = 10  # pictures of a class, for every method that keeps some
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Some pictures of a split: `labels [n]`, frozen `features [n, d]`, and where their tokens lie in the split's file."""
+    """Some pictures of a split: `labels [n]`, frozen `features [n, d]`, their files, and where their tokens lie in the split's file."""
 
     labels: Array
     features: Array
+    paths: Array  # [n] of str, below the split's folder
     file: Array  # [k, v, t, d] fp16 of the whole split, at the first trained block; v is 1 where nothing is trained on
     places: Array  # [n]
 
@@ -49,7 +52,7 @@ class Pictures:
 
     def at(self, indices: Array) -> "Pictures":
         """Those with the given numbers among these."""
-        return Pictures(self.labels[indices], self.features[indices], self.file, self.places[indices])
+        return Pictures(self.labels[indices], self.features[indices], self.paths[indices], self.file, self.places[indices])
 
     def tokens(self, indices: Array | slice = slice(None), view: int = 0) -> Tensor:
         """`[k, t, d]` float32 of the pictures with the given numbers; view 0 is the picture as it is, the others are augmented."""
@@ -82,7 +85,10 @@ class Bench:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What one row is run on: tasks to be learned one after the other, and pictures to be asked about after each."""
+    """What one row is run on: tasks to be learned one after the other, and pictures to be asked about after each.
+
+    A class may come in several tasks; then `lessons` says which of its pictures each of them brings.
+    """
 
     bench: Bench
     order: int
@@ -90,19 +96,29 @@ class Course:
     asked: Pictures
     split: str
     seed: int
+    lessons: tuple[Array, ...] | None = None  # of each task, numbers of pictures of `bench.train`; None: all pictures of its classes
 
     @cached_property
     def classes(self) -> tuple[int, ...]:
-        """Of all tasks, in the order in which they come."""
-        return tuple(c for task in self.tasks for c in task)
+        """Of all tasks, each once, in the order in which they first come."""
+        return self.seen(len(self.tasks) - 1)
 
     def seen(self, task: int) -> tuple[int, ...]:
-        """Classes of the tasks up to and with number `task` (from 0)."""
-        return tuple(c for names in self.tasks[: task + 1] for c in names)
+        """Classes of the tasks up to and with number `task` (from 0), each once."""
+        return tuple(dict.fromkeys(c for names in self.tasks[: task + 1] for c in names))
+
+    def lesson(self, task: int) -> Array:
+        """Numbers, among `bench.train`, of the pictures that number `task` brings."""
+        return np.flatnonzero(np.isin(self.bench.train.labels, self.tasks[task])) if self.lessons is None else self.lessons[task]
 
     def taught(self, task: int) -> Pictures:
         """What number `task` brings to learn from."""
-        return self.bench.train.of(self.tasks[task])
+        return self.bench.train.at(self.lesson(task))
+
+    @cached_property
+    def everything(self) -> Pictures:
+        """What all tasks bring, each picture once."""
+        return self.bench.train.at(np.unique(np.concatenate([self.lesson(task) for task in range(len(self.tasks))])))
 
 
 def bench_of(
@@ -141,9 +157,28 @@ def _seen(
         plain = [torch.from_numpy(np.array(tokens[i : i + 32, 0])) for i in range(0, len(pictures), 32)]
         features = np.concatenate([features_of(vit, part, first_block) for part in plain])
         np.save(files[2], features)
+        _save_paths(folder, pictures, place)
         np.save(files[0], np.array([classes.index(p.class_name) for p in pictures]))
     labels = np.load(files[0])
-    return Pictures(labels, np.load(files[2]), np.load(files[1], mmap_mode="r"), np.arange(len(labels)))
+    paths = _paths(folder, classes, labels, architecture, place)
+    return Pictures(labels, np.load(files[2]), paths, np.load(files[1], mmap_mode="r"), np.arange(len(labels)))
+
+
+def _paths(folder: Path, classes: Sequence[str], labels: Array, architecture: Architecture, place: Path) -> Array:
+    """The file of each picture, below `folder`; looked for anew where an earlier run has left tokens without them."""
+    file = place.with_name(f"{place.name}-paths.npy")
+    if not file.exists():
+        pictures = find(folder, geometry_of(architecture)).pictures
+        if [classes.index(p.class_name) for p in pictures] != labels.tolist():
+            sys.exit(f"{folder} has other pictures than {place.parent} was made of; remove {place.parent} and run again")
+        _save_paths(folder, pictures, place)
+    return np.load(file)
+
+
+def _save_paths(folder: Path, pictures: Sequence[Picture], place: Path) -> None:
+    file, whole = place.with_name(f"{place.name}-paths-{os.getpid()}.npy"), place.with_name(f"{place.name}-paths.npy")
+    np.save(file, np.array([str(p.path.relative_to(folder)) for p in pictures]))
+    file.replace(whole)
 
 
 def grocery(work: Path) -> Bench:

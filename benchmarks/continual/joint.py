@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 def linear_probe(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
     """Multinomial logistic regression on frozen features, trained to the end by L-BFGS."""
-    taught, numbers = course.bench.train.of(course.classes), np.array(sorted(course.classes))
+    taught, numbers = course.everything, np.array(sorted(course.classes))
     scale = float(taught.features.std())
     x = torch.from_numpy(taught.features / scale)
     y = torch.from_numpy(np.searchsorted(numbers, taught.labels))
@@ -44,7 +44,7 @@ def linear_probe(course: Course, settings: Mapping[str, Any]) -> Iterator[Learne
 
 def lora(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
     """One adapter of edgecl's shape for all classes."""
-    bench, taught = course.bench, course.bench.train.of(course.classes)
+    bench, taught = course.bench, course.everything
     training = {name: settings[name] for name in ("learning_rate", "epochs", "augmented")}
     adapter, head, numbers = adapter_of(bench, taught, **training, seed=_seed(course))
     vit = build(bench.architecture, merge(bench.state, [(adapter, {"*": 1.0})]))
@@ -53,7 +53,7 @@ def lora(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
 
 def full(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
     """Full fine-tuning of the upper blocks, norms and biases included."""
-    bench, taught = course.bench, course.bench.train.of(course.classes)
+    bench, taught = course.bench, course.everything
     torch.manual_seed(_seed(course))
     vit, numbers = bench.vit(), np.array(sorted(course.classes))
     model = Classifier(vit, bench.first_block, len(numbers))

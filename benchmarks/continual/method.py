@@ -54,9 +54,10 @@ def run(method: Method, course: Course, settings: Mapping[str, Any]) -> dict[str
         kept_bytes = learned.kept_bytes
         for predicted, labels in _among_seen(learned, course) if method.joint else [_asked(learned, course, len(curve))]:
             curve.append(float((predicted == labels).mean()))
-            matrix.append(right_by_task(predicted, labels, course.tasks))
-        known = len(course.seen(len(curve) - 1))
-        print(f"  {method.name} order {course.order} after {known} classes: {curve[-1]:.4f}, {seconds[-1]:.1f} s", flush=True)
+            known = course.tasks[: len(curve)]  # a later one may bring more pictures of classes that were seen
+            matrix.append(right_by_task(predicted, labels, known) + [float("nan")] * (len(course.tasks) - len(known)))
+        seen = len(course.seen(len(curve) - 1))
+        print(f"  {method.name} order {course.order} after {seen} classes: {curve[-1]:.4f}, {seconds[-1]:.1f} s", flush=True)
     return {
         **summary(matrix, curve),
         "classes": len(course.classes),

@@ -34,4 +34,4 @@ def _row(tasks: list[dict[str, str]]) -> dict[str, str] | None:
     }
     last = tasks[-1]
     kept = {name: last[name] for name in ("order", "seed", "split", "configuration", "commit", "machine")}
-    return {**kept, "row": NAME, **{name: str(value) for name, value in figures.items()}}
+    return {**kept, "row": NAME, "scenario": "", **{name: str(value) for name, value in figures.items()}}

@@ -5,7 +5,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from continual import closed, joint, merged, paper
+from grocery import configuration_hash
+
+from continual import closed, joint, merged, product
 from continual.data import Course
 from continual.method import Learned, Method
 
@@ -78,18 +80,28 @@ METHODS = {
             ALL,
             True,
         ),
-        Method("paper", "the seed paper's system (learn --method paper)", paper.paper, _PAPER, ALL),
-        Method("paper-kl", "the same, KL variant", paper.paper, _with(_PAPER, divergence=0.4), ALL),
+        Method("paper", "the seed paper's system (learn --method paper)", product.paper, _PAPER, ALL),
+        Method("paper-kl", "the same, KL variant", product.paper, _with(_PAPER, divergence=0.4), ALL),
         Method("peft-cat", "independent adapters, PEFT cat", _BY_PEFT, _with(_MERGED, combination_type="cat")),
         Method("peft-ties", "independent adapters, PEFT TIES", _BY_PEFT, _with(_DENSE, combination_type="ties")),
         Method("peft-dare", "independent adapters, PEFT DARE", _BY_PEFT, _with(_DENSE, combination_type="dare_linear")),
         Method("magmax", "independent adapters, MagMax", _BY_MAGMAX, _MERGED),
         Method("sequential", "sequential fine-tuning (Avalanche Naive)", _avalanche("naive"), _RATES),
         Method("replay", "Avalanche Replay, 10 per class", _avalanche("replay"), _RATES, ALL),
-        Method("replay-ours", "the same, edgecl's head and augmentation", _avalanche("replay", augmented=True, closed=True), _RATES, ALL),
+        Method(
+            "replay-ours",
+            "Avalanche Replay, edgecl's head and augmentation",
+            _avalanche("replay", augmented=True, closed=True),
+            _RATES,
+            ALL,
+        ),
         Method("lwf", "Avalanche LwF", _avalanche("lwf"), _with(_LWF, temperature=2.0, epochs=4)),
         Method("icarl", "Avalanche ICaRL", _avalanche("icarl"), _RATES),
         Method("agem", "Avalanche AGEM", _avalanche("agem"), _RATES),
         Method("ewc", "Avalanche EWC", _avalanche("ewc"), _with(_EWC, epochs=4)),
     )
 }
+
+# On the standard course its row is read from results/grocery.csv; a scenario's is learned by the same frozen configuration.
+EDGECL = Method("edgecl", "edgecl", product.by_default, [{"configuration": configuration_hash()}])
+IN_SCENARIOS = {method.name: method for method in (EDGECL, *(METHODS[name] for name in ("joint-full-ours", "replay-ours", "ridge")))}

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ ROWS = HERE / "results" / "continual.csv"
 FIELDS = [
     "commit", "machine", "row", "configuration", "settings", "split", "order", "seed", "tasks", "classes", "pictures", "a_t", "average",
     "forgetting", "transfer", "bytes_per_class", "seconds_per_task", "peak_memory_mib", "cost", "curve", "matrix",
+    "scenario",  # empty: the standard course; lines from before there were others end before it
 ]  # fmt: skip
-KEY = ("row", "configuration", "split", "order", "seed", "tasks")
+KEY = ("row", "configuration", "split", "order", "seed", "tasks", "scenario")
 
 
 def configuration_hash(row: str, settings: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
@@ -30,14 +32,17 @@ def read(path: Path = ROWS) -> list[dict[str, str]]:
     """All finished runs."""
     if not path.exists():
         return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
+    return _parsed(path.read_text())
 
 
 def committed(path: Path = ROWS) -> list[dict[str, str]]:
     """The finished runs that the last commit holds."""
     shown = subprocess.run(["git", "show", f"HEAD:./{path.name}"], cwd=path.parent, capture_output=True, text=True)
-    return list(csv.DictReader(shown.stdout.splitlines())) if shown.returncode == 0 else []
+    return _parsed(shown.stdout) if shown.returncode == 0 else []
+
+
+def _parsed(text: str) -> list[dict[str, str]]:
+    return [{"scenario": "", **row} for row in csv.DictReader(text.splitlines(), restval="")]
 
 
 def find(rows: list[dict[str, str]], **wanted: Any) -> list[dict[str, str]]:
@@ -46,12 +51,14 @@ def find(rows: list[dict[str, str]], **wanted: Any) -> list[dict[str, str]]:
 
 
 def append(fields: Mapping[str, Any], path: Path = ROWS, *, columns: Sequence[str] = FIELDS, key: Sequence[str] = KEY) -> None:
-    """Add a finished run, once."""
+    """Add a finished run, once. A file without one of the columns is left as it is: the value would be lost."""
     if find(read(path), **{name: fields[name] for name in key}):
         return
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
     machine = f"{platform.machine()}-{os.cpu_count()}cores-{os.environ.get('OMP_NUM_THREADS', 'all')}threads"
     new = not path.exists()
+    if not new and (header := path.read_text().partition("\n")[0]) != ",".join(columns):
+        sys.exit(f"{path} begins with {header!r}, expected {','.join(columns)!r}; correct its first line, its other lines may stay")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")

@@ -1,5 +1,6 @@
 """Which runs are still to be done, which configuration is the chosen one, and each run in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from grocery import check_frozen
+
 from continual import rows
 from continual.data import VIEWS, grocery
 from continual.merged import TRAINING
 from continual.method import Method, run
+from continual.registry import EDGECL
+from continual.scenarios import course_of
 from continual.upper import ALPHA, BATCH, RANK, SMOOTHING, WARMUP, WEIGHT_DECAY
 
 SCRIPT = rows.HERE / "continual.py"
@@ -22,21 +27,29 @@ SHARED = {
 
 
 def key_of(method: Method, settings: Mapping[str, Any], **place: Any) -> dict[str, Any]:
-    """What tells a run from all others; `place` is its split, order, seed and number of tasks."""
+    """What tells a run from all others; `place` is its split, order, seed, number of tasks and scenario."""
     return {"row": method.name, "configuration": rows.configuration_hash(method.name, settings, SHARED), **place}
 
 
 def choose(method: Method, work: Path, *, seed: int) -> None:
     """Run every configuration on val, order 0, tasks 1 to 3. With a single one there is nothing to choose."""
     if len(method.choices) > 1:
-        _perform(method, method.choices, work, split="val", order=0, seed=seed, tasks=CHOICE_TASKS)
+        _perform(method, method.choices, work, split="val", order=0, seed=seed, tasks=CHOICE_TASKS, scenario="")
 
 
 def measure(method: Method, orders: Sequence[int], work: Path, *, seed: int) -> None:
     """Run the chosen configuration on test."""
     settings = chosen(method, rows.committed(), seed=seed)
     for order in orders:
-        _perform(method, [settings], work, split="test", order=order, seed=seed, tasks=TASKS)
+        _perform(method, [settings], work, split="test", order=order, seed=seed, tasks=TASKS, scenario="")
+
+
+def measure_scenario(method: Method, scenario: str, work: Path, *, seed: int) -> None:
+    """Run what was chosen on the standard course on a scenario's test pictures; of edgecl only its frozen configuration."""
+    settings = chosen(method, rows.committed(), seed=seed)
+    if method is EDGECL:
+        check_frozen()
+    _perform(method, [settings], work, split="test", order=0, seed=seed, scenario=scenario)
 
 
 def chosen(method: Method, known: list[dict[str, str]], *, seed: int) -> Mapping[str, Any]:
@@ -61,19 +74,22 @@ def _perform(method: Method, choices: Sequence[Mapping[str, Any]], work: Path, *
     """In a process of its own, so that its peak memory is only its own."""
     left = unfinished(method, choices, rows.read(), **place)
     if left:
-        told = [str(place[name]) for name in ("split", "order", "seed", "tasks")]
-        done = subprocess.run([sys.executable, str(SCRIPT), "--work", str(work), "--one", method.name, *told, *map(str, left)])
+        told = [method.name, json.dumps(place), *map(str, left)]
+        done = subprocess.run([sys.executable, str(SCRIPT), "--work", str(work), "--one", *told])
         if done.returncode:
             sys.exit(f"{method.name} ended with exit code {done.returncode}")
 
 
 def perform_here(method: Method, numbers: Sequence[int], work: Path, **place: Any) -> None:
-    """Run some configurations and write each one's row when it is finished."""
+    """Run some configurations and write each one's row when it is finished. A scenario says itself how many tasks it has."""
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     bench = grocery(work)
     for settings in (method.choices[number] for number in numbers):
-        course = bench.course(place["order"], split=place["split"], tasks=place["tasks"], seed=place["seed"])
+        if place["scenario"]:
+            course = course_of(place["scenario"], bench, seed=place["seed"])
+        else:
+            course = bench.course(place["order"], split=place["split"], tasks=place["tasks"], seed=place["seed"])
         figures = run(method, course, settings)
-        rows.append({**key_of(method, settings, **place), "settings": dict(settings), **figures})
+        rows.append({**key_of(method, settings, **place), "tasks": len(course.tasks), "settings": dict(settings), **figures})

@@ -7,6 +7,8 @@ import numpy as np
 
 from continual import measures, ours, rows
 from continual.method import Method
+from continual.running import key_of
+from continual.scenarios import SCENARIOS
 
 COLUMNS = ("A_T", "average", "forgetting", "transfer", "gap", "bytes/class", "s/task", "MiB", "cost")
 
@@ -17,7 +19,7 @@ def print_table(methods: Mapping[str, Method], *, seed: int) -> None:
         print(f"{name}: {meaning}")
     known = [*rows.read(), *ours.rows()]
     titles = {ours.NAME: "edgecl", **{name: method.title for name, method in methods.items()}}
-    found = {name: rows.find(known, row=name, split="test", seed=seed) for name in titles}
+    found = {name: rows.find(known, row=name, split="test", seed=seed, scenario="") for name in titles}
     ceiling = max((_mean(found[name], "a_t") for name, method in methods.items() if method.joint and found[name]), default=float("nan"))
     print("\n" + " ".join([f"{'':58}", f"{'orders':6}", *(f"{name:>11}" for name in COLUMNS)]))
     for name, title in titles.items():
@@ -26,6 +28,22 @@ def print_table(methods: Mapping[str, Method], *, seed: int) -> None:
         rivals = [name for name, method in methods.items() if method.joint == joint and found[name]]
         if rivals and found[ours.NAME]:
             _print_difference(kind, titles, found, max(rivals, key=lambda name: _mean(found[name], "a_t")))
+
+
+def print_scenario(scenario: str, methods: Mapping[str, Method], *, seed: int) -> None:
+    """One line per method; edgecl's only by the configuration that it has now."""
+    print(SCENARIOS[scenario].__doc__)
+    known = rows.find(rows.read(), split="test", seed=seed, scenario=scenario)
+    found = {name: rows.find(known, row=name) for name in methods}
+    found[ours.NAME] = rows.find(known, **key_of(methods[ours.NAME], methods[ours.NAME].choices[0]))
+    ceiling = max((_mean(found[name], "a_t") for name, method in methods.items() if method.joint and found[name]), default=float("nan"))
+    print("\n" + " ".join([f"{'':58}", *(f"{name:>11}" for name in ("A_T", "average", "forgetting", "gap"))]))
+    for name, method in methods.items():
+        print(f"{method.title:58} {_short_line(found[name], ceiling) if found[name] else 'not measured'}")
+    together = rows.find(ours.rows(), order=0, seed=seed)
+    if scenario == "one-by-one" and found[ours.NAME] and together:
+        less = _mean(together, "a_t") - _mean(found[ours.NAME], "a_t")
+        print(f"edgecl, the last nine classes as one task minus one at a time, A_T: {100 * less:+.1f} points")
 
 
 def _print_difference(kind: str, titles: Mapping[str, str], found: Mapping[str, list[dict[str, str]]], best: str) -> None:
@@ -42,6 +60,12 @@ def _line(found: list[dict[str, str]], ceiling: float) -> str:
     ]
     orders = ",".join(sorted(row["order"] for row in found))
     return " ".join([f"{orders:6}", *(f"{'-' if 'nan' in figure else figure:>11}" for figure in figures)])
+
+
+def _short_line(found: list[dict[str, str]], ceiling: float) -> str:
+    a_t = _mean(found, "a_t")
+    figures = [_percent(figure) for figure in (a_t, _mean(found, "average"), _mean(found, "forgetting"), ceiling - a_t)]
+    return " ".join(f"{'-' if figure == 'nan' else figure:>11}" for figure in figures)
 
 
 def _mean(found: list[dict[str, str]], name: str) -> float:

@@ -9,7 +9,7 @@ import pytest
 from continual import rows, running
 from continual.measures import paired, right_by_task, summary
 from continual.method import Method, run
-from continual.registry import METHODS
+from continual.registry import IN_SCENARIOS, METHODS
 from continual.table import print_table
 
 
@@ -58,17 +58,42 @@ FORGETFUL = ("sequential", "lwf", "agem", "ewc", "replay")
 
 
 def _fields(**changed: Any) -> dict[str, Any]:
-    return {"row": "ridge", "configuration": "c0", "split": "test", "order": 0, "seed": 0, "tasks": 2, "a_t": 0.5, **changed}
+    return {
+        "row": "ridge",
+        "configuration": "c0",
+        "split": "test",
+        "order": 0,
+        "seed": 0,
+        "tasks": 2,
+        "scenario": "",
+        "a_t": 0.5,
+        **changed,
+    }
 
 
 def test_a_finished_run_is_written_once(tmp_path: Path) -> None:
-    """The same row, configuration, split, order, seed and number of tasks has one line; any other of these is another run."""
+    """The same row, configuration, split, order, seed, number of tasks and scenario has one line; any other of these is another run."""
     path = tmp_path / "rows.csv"
-    for fields in (_fields(), _fields(a_t=0.9), _fields(order=1), _fields(configuration="c1"), _fields(tasks=3)):
+    for fields in (_fields(), _fields(a_t=0.9), _fields(order=1), _fields(configuration="c1"), _fields(tasks=3), _fields(scenario="five")):
         rows.append(fields, path)
-    assert [(row["a_t"], row["order"], row["configuration"], row["tasks"]) for row in rows.read(path)] == [
-        ("0.5000", "0", "c0", "2"), ("0.5000", "1", "c0", "2"), ("0.5000", "0", "c1", "2"), ("0.5000", "0", "c0", "3"),
+    assert [(row["a_t"], row["order"], row["configuration"], row["tasks"], row["scenario"]) for row in rows.read(path)] == [
+        ("0.5000", "0", "c0", "2", ""), ("0.5000", "1", "c0", "2", ""), ("0.5000", "0", "c1", "2", ""), ("0.5000", "0", "c0", "3", ""),
+        ("0.5000", "0", "c0", "2", "five"),
     ]  # fmt: skip
+
+
+def test_lines_from_before_there_were_scenarios_are_of_the_standard_course(tmp_path: Path) -> None:
+    """Under a first line with the column and without it; without it nothing is added, for the scenario would be lost."""
+    path = tmp_path / "rows.csv"
+    for header in (rows.FIELDS[:-1], rows.FIELDS):
+        path.write_text(",".join(header) + "\n" + ",".join("1" for _ in rows.FIELDS[:-1]) + "\n")
+        assert [(row["row"], row["matrix"], row["scenario"]) for row in rows.read(path)] == [("1", "1", "")]
+        if header == rows.FIELDS:
+            rows.append(_fields(scenario="near"), path)
+            assert [row["scenario"] for row in rows.read(path)] == ["", "near"]
+        else:
+            with pytest.raises(SystemExit, match="correct its first line, its other lines may stay"):
+                rows.append(_fields(scenario="near"), path)
 
 
 def test_a_row_keeps_the_whole_matrix(tmp_path: Path) -> None:
@@ -99,6 +124,7 @@ def test_the_table_says_what_is_not_measured(capsys: pytest.CaptureFixture[str],
         {**dict.fromkeys(rows.FIELDS, "1"), **{k: str(v) for k, v in _fields(row=row, order=order, a_t=a_t).items()}}
         for row, order, a_t in (("ridge", 0, 0.5), ("ridge", 1, 0.7), ("joint-probe", 0, 0.9))
     ]  # fmt: skip
+    known += [{**row, "scenario": "near", "a_t": "0.1"} for row in known]
     monkeypatch.setattr(rows, "read", lambda *path: known if not path else [])
     print_table(shown, seed=0)
     lines = {line[:58].strip(): line[58:].split() for line in capsys.readouterr().out.splitlines()}
@@ -141,7 +167,8 @@ def test_what_is_finished_is_not_run_again() -> None:
 
 def test_no_row_has_more_than_eight_configurations() -> None:
     """And each trained one has eight; every method of the closed forms, the peers and the ceilings is measured as many times as it must be."""
-    assert {name: len(method.choices) for name, method in METHODS.items() if len(method.choices) != 8} == {"class-means": 1}
+    several = {name: len(method.choices) for name, method in {**METHODS, **IN_SCENARIOS}.items() if len(method.choices) != 8}
+    assert several == {"class-means": 1, "edgecl": 1}
     everywhere = {"joint-probe", "joint-lora", "joint-full", "replay", "ranpac-2000", "ranpac-5000", "paper"}
     assert {name for name, method in METHODS.items() if method.orders == (0, 1, 2)} >= everywhere
 
@@ -181,4 +208,4 @@ def test_every_row_can_be_run(bench: Any, name: str, tmp_path: Path) -> None:
         rows.append(_fields(**found), tmp_path / f"{name}.csv")
     assert found["a_t"] > 0.6 or name in FORGETFUL
     filled = {column for row in rows.read(tmp_path / f"{name}.csv") for column, value in row.items() if value}
-    assert filled >= set(rows.FIELDS) - {"settings"}
+    assert filled >= set(rows.FIELDS) - {"settings", "scenario"}
