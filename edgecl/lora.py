@@ -7,7 +7,7 @@ took a quarter of a step (benchmarks/training_step.py).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -74,27 +74,33 @@ def detach(model: nn.Module, layers: dict[str, LoRALinear], *, rank: int, alpha:
 
 @contextmanager
 def attached(model: nn.Module, adapters: Sequence[Adapter], coefficients: Sequence[float | Coefficients]) -> Iterator[None]:
-    """Hold finished adapters live on the weights, each times its coefficient (one, or one per target): what the merge must equal.
+    """Hold finished adapters live beside the weights, each times its coefficient (one, or one per target): what the merge must equal.
+
+    Every token goes through W x and through B A x: other arithmetic than the merge's, so that the two can be compared.
 
     Raises:
         BadInput: coefficients per target that name neither a target of the adapter nor `*`.
     """
-    restore = []
+    hooks = []
     try:
         for adapter, coefficient in zip(adapters, coefficients, strict=True):
-            layers = attach(model, adapter.targets, rank=adapter.rank, alpha=adapter.alpha, seed=0)
-            restore.append(layers)
-            with torch.no_grad():
-                for target, layer in layers.items():
-                    layer.scale *= coefficient if isinstance(coefficient, float | int) else coefficient_of(coefficient, target)
-                    layer.a.copy_(torch.from_numpy(adapter.a[target].astype(np.float32)))
-                    layer.b.copy_(torch.from_numpy(adapter.b[target].astype(np.float32)))
+            for target in adapter.targets:
+                part = coefficient if isinstance(coefficient, float | int) else coefficient_of(coefficient, target)
+                linear = model.get_submodule(target)
+                hooks.append(linear.register_forward_hook(_beside(adapter, target, part, next(linear.parameters()).device)))
         yield
     finally:
-        for layers in reversed(restore):
-            for target, layer in layers.items():
-                parent, child = _locate(model, target)
-                setattr(parent, child, layer.linear)
+        for hook in hooks:
+            hook.remove()
+
+
+def _beside(
+    adapter: Adapter, target: str, coefficient: float, device: torch.device
+) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
+    """Adds one adapter's part to what a Linear gives."""
+    a, b = (torch.from_numpy(factor[target].astype(np.float32)).to(device) for factor in (adapter.a, adapter.b))
+    scale = adapter.alpha / adapter.rank * coefficient
+    return lambda linear, inputs, output: output + scale * (inputs[0] @ a.T @ b.T)
 
 
 def _locate(model: nn.Module, target: str) -> tuple[nn.Module, str]:

@@ -183,7 +183,7 @@ def _pictures(store: Store, manifest: Manifest, limit: int, progress: Progress) 
 
 
 def _live(store: Store, manifest: Manifest, head: tuple[Array, Array], pictures: NDArray[np.uint8]) -> Answer:
-    """The backbone as it came, with every adapter live on its Linear: what was trained, before any merge is written."""
+    """The backbone as it came, with every adapter beside its Linear: what was trained, before any merge."""
     predictor = _eager(store)
     from edgecl.lora import attached
 
