@@ -12,7 +12,8 @@ from edgecl.settings import AUTO
 
 T = TypeVar("T")
 Device = Literal["cpu", "cuda"]
-# Bytes that autograd keeps, per token, feature and trained block: 61 at most in benchmarks/results/activations.csv, which counts a last block for the class token alone; a whole one, as average pooling needs it, has as many as the others.
+# Bytes that autograd keeps, per token, feature and trained block: 61 at most in benchmarks/results/activations.csv, which counts a last block
+# for the class token alone; a whole one, as average pooling needs it, has as many as the others.
 KEPT_BYTES = 66
 MERGED_BYTES = 4  # of each weight that has an adapter, once a step: its sum with the update
 WAY_BACK_BLOCKS = 1  # as much as one block's again lives for a moment on the way back
