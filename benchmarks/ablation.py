@@ -1,8 +1,8 @@
 """What each part of the recipe adds: edgecl's learner without it, asked about photos that neither it nor any choice has seen. No test photo is read.
 
-    python benchmarks/ablation.py                         # learns what has no row yet, one part after the other
-    python benchmarks/ablation.py --part "head only"      # only this one
-    python benchmarks/ablation.py --table                 # what is there
+    python benchmarks/ablation.py                            # learns what has no row yet, one part after the other
+    python benchmarks/ablation.py --part "no augmentation"   # only this one
+    python benchmarks/ablation.py --table                    # what is there
 
 Nine tasks of nine groceries. Of each class's training photos the first quarter, shots in a row, is held out and asked about; the rest is learned from,
 and `val` plays its usual part: it chooses the coefficient and gives the memory its hold-out pictures, so it is asked about in a column of its own.
@@ -23,13 +23,12 @@ import numpy as np
 import torch
 from continual import rows
 from continual.measures import summary
-from grocery import DATA, HERE, TINY, WEIGHTS, configuration_hash
+from grocery import DATA, HERE, TINY, WEIGHTS, configuration_hash, folder_of, measure
 from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
 from edgecl.backbone import load_pretrained
-from edgecl.evaluate import Labelled, evaluate
 from edgecl.head import Head, fit_head, make_head
 from edgecl.learner import learn
 from edgecl.pictures import find
@@ -59,9 +58,8 @@ class Part:
     """How the recipe is without something."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)  # of LearnSettings
-    patches: Mapping[str, Callable[..., Any]] = field(
-        default_factory=dict
-    )  # name of one of the product's functions -> what stands in for it
+    # Name of one of the product's functions -> what stands in for it.
+    patches: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
 def plainly_resized(rgb: Array, *, size: int, **_: Any) -> Array:
@@ -140,15 +138,6 @@ def divided(photos_of: Path, place: Path) -> tuple[Path, Path]:
     return folders
 
 
-def linked(source: Path, names: list[str], place: Path) -> Path:
-    """A task's folder: links to those of its classes that `source` has."""
-    place.mkdir(parents=True)
-    for name in names:
-        if (source / name).is_dir():
-            (place / name).symlink_to((source / name).resolve())
-    return place
-
-
 def groceries(root: Path) -> Store:
     """A store of ViT-Tiny without a class."""
     found = load_pretrained(TINY, WEIGHTS)
@@ -172,12 +161,12 @@ def run(
     curves: dict[str, list[float]] = {"held": [], "val": []}
     matrix = []
     for index, names in enumerate(tasks):
-        folders = linked(learned, names, work / f"task{index}"), linked(data / "val", names, work / f"val{index}")
+        folders = folder_of(names, learned, work / f"task{index}"), folder_of(names, data / "val", work / f"val{index}")
         number = learned_without(part, store, *folders, seed=seed)
-        rights = {name: right(store, number, pictures, tasks) for name, pictures in asked.items()}
-        for name, (accuracy, _) in rights.items():
-            curves[name].append(accuracy)
-        matrix.append(rights["held"][1])
+        found = {name: measure(store, {"version": number}, pictures, tasks) for name, pictures in asked.items()}
+        for name, row in found.items():
+            curves[name].append(row["accuracy"])
+        matrix.append([found["held"].get(f"task{i}", float("nan")) for i in range(1, len(tasks) + 1)])
         print(f"  {part}: task {index + 1}: {curves['held'][-1]:.4f} held out, {curves['val'][-1]:.4f} val", flush=True)
     shutil.rmtree(work)
     return {
@@ -196,21 +185,6 @@ def learned_without(part: str, store: Store, task: Path, val: Path, *, seed: int
     if result.state != "current":
         store.promote(result.version, expected=store.current)
     return result.version
-
-
-def right(store: Store, number: int, pictures: Labelled, tasks: list[list[str]]) -> tuple[float, list[float]]:
-    """Accuracy on all known classes, and on each task's; NaN where it is not known yet."""
-    predictor, manifest = OrtPredictor(threads=1), store.manifest(number)
-    with store.use(number) as folder:
-        predictor.load(folder)
-        result = evaluate(
-            predictor, [(name, picture) for name, picture in pictures if name in {entry.name for entry in manifest.classes}], manifest
-        )
-    of_tasks = []
-    for names in tasks:
-        seen = [result.per_class[name] for name in names if name in result.per_class]
-        of_tasks.append(sum(c.accuracy * c.n for c in seen) / sum(c.n for c in seen) if seen else float("nan"))
-    return result.accuracy, of_tasks
 
 
 def finished(order: int, seed: int) -> dict[str, dict[str, str]]:

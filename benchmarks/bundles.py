@@ -56,7 +56,7 @@ def learned_on(work: Path, name: str, start: str | None, tasks: list[list[str]],
         edgecl("init", str(fresh), "--backbone", "vit_tiny_patch16_224", "--weights", str(WEIGHTS))
     else:
         shutil.copytree(work / start, fresh, symlinks=True)
-    task, val = (folder_of(tasks[index], split, work / f"{split}-task{index + 1}") for split in ("train", "val"))
+    task, val = (folder_of(tasks[index], DATA / split, work / f"{split}-task{index + 1}") for split in ("train", "val"))
     learned = edgecl("learn", "--store", str(fresh), "--task", str(task), "--val", str(val), "--name", f"task{index + 1}")
     print(f"{name}: version {learned['version']}, {learned['seconds']} s", flush=True)
     fresh.rename(work / name)
@@ -65,7 +65,7 @@ def learned_on(work: Path, name: str, start: str | None, tasks: list[list[str]],
 @functools.cache
 def pictures_of(work: Path, names: tuple[str, ...], split: str) -> list[Labelled]:
     """Every picture of some classes, as the model sees it."""
-    folder = folder_of(list(names), split, work / f"{split}-pictures-{os.getpid()}")
+    folder = folder_of(list(names), DATA / split, work / f"{split}-pictures-{os.getpid()}")
     geometry = geometry_of(Store.open(work / "parent").facts.architecture)
     return [(picture.class_name, picture.input) for picture in find(folder, geometry).pictures]
 

@@ -103,13 +103,13 @@ def edgecl(*arguments: str, allowed: tuple[int, ...] = (0,)) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def folder_of(classes: list[str], split: str, place: Path) -> Path:
-    """A task folder with links to the classes' folders; not every class has pictures in `val`."""
+def folder_of(classes: list[str], source: Path, place: Path) -> Path:
+    """A task folder with links to the classes' folders in `source`, a split; not every class has pictures in `val`."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     for name in classes:
-        if (DATA / split / name).is_dir():
-            (place / name).symlink_to((DATA / split / name).resolve())
+        if (source / name).is_dir():
+            (place / name).symlink_to((source / name).resolve())
     return place
 
 
@@ -126,7 +126,7 @@ def run(order: int, *, backbone: str, split: str, seed: int, without: int | None
     for index, names in enumerate(taught[:tasks], start=1):
         if index in store.numbers():
             continue
-        task, val = folder_of(names, "train", root / f"task{index}"), folder_of(names, "val", root / f"val{index}")
+        task, val = folder_of(names, DATA / "train", root / f"task{index}"), folder_of(names, DATA / "val", root / f"val{index}")
         told = ("--store", str(model), "--task", str(task), "--val", str(val), "--seed", str(seed))
         learned = edgecl("learn", *told, allowed=(0, REFUSED) if all_the_same else (0,))
         if learned["state"] != "current":
