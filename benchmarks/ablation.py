@@ -22,11 +22,11 @@ from unittest import mock
 import numpy as np
 import torch
 from continual import rows
+from continual.logistic import logistic_regression
 from continual.measures import summary
 from grocery import DATA, HERE, TINY, WEIGHTS, configuration_hash, folder_of, measure
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn import functional
 
 from edgecl.backbone import load_pretrained
 from edgecl.head import Head, fit_head, make_head
@@ -76,21 +76,8 @@ def zeros(features: Array, rows: Array, *, capacity: int, **_: Any) -> Head:
 def logistic(features: Array, rows: Array, *, capacity: int, temperature: float = 1.0) -> Head:
     """Instead of the head in closed form: multinomial logistic regression on the same features, to its end by L-BFGS."""
     used = np.unique(rows)
-    scale = float(features.std())
-    x, y = torch.from_numpy(features / scale), torch.from_numpy(np.searchsorted(used, rows))
-    weight = torch.zeros(len(used), features.shape[1], requires_grad=True)
-    bias = torch.zeros(len(used), requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=300, history_size=20, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        loss = functional.cross_entropy(x @ weight.T + bias, y) + DECAY * weight.square().sum() / 2
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    by = scale * temperature
-    return make_head(weight.detach().numpy() / by, bias.detach().numpy() / temperature, used, capacity=capacity)
+    weight, bias = logistic_regression(features, np.searchsorted(used, rows), decay=DECAY)
+    return make_head(weight / temperature, bias / temperature, used, capacity=capacity)
 
 
 def unbalanced(features: Array, rows: Array, **options: Any) -> Head:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from continual.data import PICTURE_BYTES, Course, Pictures
+from continual.logistic import logistic_regression
 from continual.method import Learned, backbone_costs
 from continual.upper import Classifier, adapter_of, features, fit, upper_parameters
 from edgecl.backbone import build
@@ -23,22 +24,7 @@ Array = np.ndarray[Any, Any]
 def linear_probe(course: Course, settings: Mapping[str, Any]) -> Iterator[Learned]:
     """Multinomial logistic regression on frozen features, trained to the end by L-BFGS."""
     taught, numbers = course.everything, np.array(sorted(course.classes))
-    scale = float(taught.features.std())
-    x = torch.from_numpy(taught.features / scale)
-    y = torch.from_numpy(np.searchsorted(numbers, taught.labels))
-    head = nn.Linear(x.shape[1], len(numbers))
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    optimiser = torch.optim.LBFGS(head.parameters(), max_iter=500, history_size=20, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        loss = nn.functional.cross_entropy(head(x), y) + settings["decay"] * head.weight.square().sum() / 2
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    weight, bias = head.weight.detach().numpy() / scale, head.bias.detach().numpy()
+    weight, bias = logistic_regression(taught.features, np.searchsorted(numbers, taught.labels), decay=settings["decay"])
     yield _learned(course, taught, lambda pictures: pictures.features @ weight.T + bias)
 
 
