@@ -86,13 +86,9 @@ def unbalanced(features: Array, rows: Array, **options: Any) -> Head:
         return fit_head(features, rows, **options)
 
 
-def in_turns(examples: Sequence[Example], *, seed: int, epoch: int, batch: int, replay_per_new: float) -> list[list[int]]:
-    """Instead of at most so many remembered pictures per new one, once each: always so many looks at them, in turns. Steps so do not grow."""
-    random = np.random.default_rng([seed, epoch])
-    new, kept = ([i for i, example in enumerate(examples) if example.new == wanted] for wanted in (True, False))
-    looks = round(replay_per_new * len(new)) if kept else 0
-    turns = [i for _ in range(-(-looks // max(1, len(kept)))) for i in random.permutation(kept)]
-    order = [int(i) for i in random.permutation([*new, *turns[:looks]])]
+def swept(examples: Sequence[Example], *, seed: int, epoch: int, batch: int, **_: Any) -> list[list[int]]:
+    """Instead of looks that take turns: every picture once, new or remembered. Steps so grow with what was learned before."""
+    order = [int(i) for i in np.random.default_rng([seed, epoch]).permutation(len(examples))]
     return [order[start : start + batch] for start in range(0, len(order), batch)]
 
 
@@ -101,8 +97,8 @@ PARTS = {
     "head only: no adapter": Part({"epochs": 0, "coefficients": (0.0,)}),
     "coefficient 1, not chosen": Part({"coefficients": (1.0,)}),
     "no remembered pictures in training": Part({"replay_per_new": 0.0}),
-    "at most one remembered picture per new one": Part({"replay_per_new": 1.0}),
-    "always two looks at remembered pictures per new one": Part({"replay_per_new": 2.0}, {"edgecl.training.epoch_order": in_turns}),
+    "one look at remembered pictures per new one": Part({"replay_per_new": 1.0}),
+    "every remembered picture once per epoch: time grows": Part(patches={"edgecl.training.epoch_order": swept}),
     "no augmentation": Part(patches={"edgecl.training.augment": plainly_resized}),
     "no label smoothing": Part({"label_smoothing": 0.0}),
     "training starts from a head of zeros": Part(patches={"edgecl.learner.fit_head": zeros}),

@@ -1,6 +1,6 @@
 """What training does to a picture before the model sees it, so that a few dozen pictures teach a class and not themselves.
 
-A pure function of (picture, seed, epoch, index): a resumed run needs no generator state.
+A pure function of picture, seed, and where in training it stands: a resumed run needs no generator state.
 """
 
 import math
@@ -15,9 +15,12 @@ ASPECT = (3 / 4, 4 / 3)  # of a crop, Inception's range (Szegedy et al. 2015, ar
 FLIP = 0.5  # probability
 
 
-def augment(rgb: NDArray[np.uint8], *, size: int, seed: int, epoch: int, index: int) -> NDArray[np.uint8]:
-    """A random crop of `rgb [h, w, 3]`, brought to `[size, size, 3]` and mirrored half of the time."""
-    random = np.random.default_rng([seed, epoch, index])
+def augment(rgb: NDArray[np.uint8], *, size: int, seed: int, step: int, place: int) -> NDArray[np.uint8]:
+    """A random crop of `rgb [h, w, 3]`, brought to `[size, size, 3]` and mirrored half of the time.
+
+    `step` of training and `place` in its batch: whoever is looked at again is so another time.
+    """
+    random = np.random.default_rng([seed, step, place])
     box = _crop(rgb.shape[0], rgb.shape[1], random)
     picture: NDArray[Any] = np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.BICUBIC, box=box))
     return picture[:, ::-1] if random.random() < FLIP else picture

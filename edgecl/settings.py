@@ -50,7 +50,7 @@ class LearnSettings:
     seed: int = 0
     epochs: int = 4  # passes over the new pictures
     batch: int = 16  # pictures
-    replay_per_new: float = 3.0  # remembered pictures per new one in an epoch, at most; keeps the time per task bounded
+    replay_per_new: float = 2.0  # looks at remembered pictures per new one in an epoch; the time per task so depends on what is new alone
     learning_rate: float = 1e-3  # peak, AdamW
     weight_decay: float = 0.01
     warmup: float = 0.1  # part of all steps

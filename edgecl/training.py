@@ -82,10 +82,11 @@ def train_adapter(
     if start is not None:
         trained.restore(start.tensors)
         economy, first = start.economy, start.steps
-    batches = [(epoch, batch) for epoch in range(settings.epochs) for batch in _epoch(examples, settings, epoch)]
+    batches = [batch for epoch in range(settings.epochs) for batch in _epoch(examples, settings, epoch)]
     for done in range(first, len(batches)):
-        epoch, batch = batches[done]
-        pictures = [augment(examples[i].rgb, size=architecture.image_size, seed=settings.seed, epoch=epoch, index=i) for i in batch]
+        batch = batches[done]
+        size, seed = architecture.image_size, settings.seed
+        pictures = [augment(examples[i].rgb, size=size, seed=seed, step=done, place=place) for place, i in enumerate(batch)]
         targets = [examples[i].target for i in batch]
         while not trained.gradients(pictures, targets, economy):
             save(done, economy)
@@ -214,16 +215,24 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def epoch_order(examples: Sequence[Example], *, seed: int, epoch: int, batch: int, replay_per_new: float) -> list[list[int]]:
-    """Batches of indices: every new picture once, and up to `replay_per_new` times as many remembered ones, sampled anew in each epoch.
+    """Batches of indices: every new picture once, and for each `replay_per_new` looks at remembered ones, which take turns.
 
-    Time per task so depends on what is new, not on how much was learned before.
+    The turns go on from epoch to epoch: no remembered picture comes up again before each of them did. The number of batches, and so the
+    time per task, depends on what is new alone, not on how much was learned before.
     """
-    random = np.random.default_rng([seed, epoch])
     new = [i for i, example in enumerate(examples) if example.new]
     kept = [i for i, example in enumerate(examples) if not example.new]
-    sampled = random.permutation(kept)[: round(replay_per_new * len(new))].tolist() if kept else []
-    order = [int(i) for i in random.permutation(new + sampled)]
-    return [order[start : start + batch] for start in range(0, len(order), batch)]
+    looks = round(replay_per_new * len(new)) if kept else 0
+    order = np.random.default_rng([seed, epoch]).permutation([*new, *_turns(kept, seed, epoch * looks, looks)])
+    return [[int(i) for i in order[start : start + batch]] for start in range(0, len(order), batch)]
+
+
+def _turns(kept: Sequence[int], seed: int, start: int, count: int) -> list[int]:
+    """`count` items from place `start` on of an endless row: all of `kept` in some order, all of them in another order, and so on."""
+    rounds = range(start // max(1, len(kept)), -(-(start + count) // max(1, len(kept))))
+    row = [i for number in rounds for i in np.random.default_rng([seed, number, 1]).permutation(kept)]
+    offset = start - rounds.start * len(kept)
+    return row[offset : offset + count]
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:

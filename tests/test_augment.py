@@ -1,4 +1,4 @@
-"""What training does to a picture is a pure function of picture, seed, epoch and index."""
+"""What training does to a picture is a pure function of picture, seed, step and place."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def coordinates(h: int, w: int) -> NDArray[np.uint8]:
 def test_any_picture_becomes_an_input(shape: tuple[int, int], size: int) -> None:
     """uint8 `[size, size, 3]`, whatever the form, and smaller pictures are enlarged."""
     for index in range(4):
-        given = augment(coordinates(*shape), size=size, seed=0, epoch=0, index=index)
+        given = augment(coordinates(*shape), size=size, seed=0, step=0, place=index)
         assert given.shape == (size, size, 3)
         assert given.dtype == np.uint8
 
@@ -28,23 +28,23 @@ def test_equal_arguments_give_equal_pixels() -> None:
     rgb = coordinates(48, 64)
     before = rgb.copy()
     state = np.random.get_state()[1].tolist()  # type: ignore[index,union-attr]
-    first = augment(rgb, size=24, seed=5, epoch=1, index=2)
-    augment(rgb, size=24, seed=5, epoch=1, index=3)
-    np.testing.assert_array_equal(first, augment(rgb, size=24, seed=5, epoch=1, index=2))
+    first = augment(rgb, size=24, seed=5, step=1, place=2)
+    augment(rgb, size=24, seed=5, step=1, place=3)
+    np.testing.assert_array_equal(first, augment(rgb, size=24, seed=5, step=1, place=2))
     np.testing.assert_array_equal(rgb, before)
     assert np.random.get_state()[1].tolist() == state  # type: ignore[index,union-attr]
 
 
-@pytest.mark.parametrize("other", [{"seed": 6}, {"epoch": 2}, {"index": 3}, {"epoch": 2, "index": 1}], ids=str)
-def test_each_seed_epoch_and_index_sees_another_crop(other: dict[str, int]) -> None:
-    """No two of them are interchangeable: epoch 1, index 2 is not epoch 2, index 1."""
-    rgb, given = coordinates(48, 64), {"seed": 5, "epoch": 1, "index": 2}
+@pytest.mark.parametrize("other", [{"seed": 6}, {"step": 2}, {"place": 3}, {"step": 2, "place": 1}], ids=str)
+def test_each_seed_step_and_place_sees_another_crop(other: dict[str, int]) -> None:
+    """No two of them are interchangeable: step 1, place 2 is not step 2, place 1."""
+    rgb, given = coordinates(48, 64), {"seed": 5, "step": 1, "place": 2}
     assert not np.array_equal(augment(rgb, size=24, **given), augment(rgb, size=24, **{**given, **other}))
 
 
 def test_half_of_the_pictures_are_mirrored() -> None:
     """Left and right only: up stays up."""
-    seen = [augment(coordinates(48, 64), size=24, seed=0, epoch=0, index=i).astype(int) for i in range(400)]
+    seen = [augment(coordinates(48, 64), size=24, seed=0, step=0, place=i).astype(int) for i in range(400)]
     mirrored = [picture[:, 0, 0].mean() > picture[:, -1, 0].mean() for picture in seen]
     assert 0.42 < np.mean(mirrored) < 0.58
     assert all(picture[0, :, 1].mean() < picture[-1, :, 1].mean() for picture in seen)
@@ -54,7 +54,7 @@ def test_a_crop_keeps_at_least_half_and_is_not_stretched_far() -> None:
     """Read off the pixels, which know where they come from: the area from 0.5 to 1, width to height from 3/4 to 4/3, everywhere."""
     areas, aspects, corners = [], [], []
     for index in range(300):
-        picture = augment(coordinates(100, 100), size=50, seed=1, epoch=0, index=index).astype(float) / 255
+        picture = augment(coordinates(100, 100), size=50, seed=1, step=0, place=index).astype(float) / 255
         w = np.ptp(picture[..., 0]) * 50 / 49
         h = np.ptp(picture[..., 1]) * 50 / 49
         areas.append(w * h)

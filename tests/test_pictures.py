@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -296,7 +297,13 @@ def test_an_interrupted_search_does_not_read_on(tmp_path: Path, monkeypatch: pyt
     """Whoever stops in the progress callback gets the exception soon, and the threads end without the rest of the folder."""
     task(tmp_path, cola=60)
     started: list[int] = []
-    monkeypatch.setattr("edgecl.pictures.to_input", lambda rgb, geometry: started.append(1) or to_input(rgb, geometry))
+
+    def slowly(rgb: Array, geometry: Geometry) -> Array:
+        started.append(1)
+        time.sleep(0.2)  # the whole folder takes seconds, however late a busy machine lets the callback run
+        return to_input(rgb, geometry)
+
+    monkeypatch.setattr("edgecl.pictures.to_input", slowly)
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt

@@ -26,12 +26,29 @@ def examples(new: int, kept: int) -> list[Example]:
     return [Example(BLANK, 0, True)] * new + [Example(BLANK, 0, False)] * kept
 
 
-def test_every_new_picture_comes_once_per_epoch_and_remembered_ones_are_bounded() -> None:
-    """10 new and 100 remembered at three to one: 10 and 30."""
-    order = [i for batch in epoch_order(examples(10, 100), seed=0, epoch=0, batch=16, replay_per_new=3.0) for i in batch]
-    assert sorted(i for i in order if i < 10) == list(range(10))
-    assert len([i for i in order if i >= 10]) == 30
-    assert len(set(order)) == 40
+def order_of(new: int, kept: int, *, epoch: int = 0, seed: int = 0, replay_per_new: float = 2.0) -> list[int]:
+    """One epoch without its division into batches."""
+    given = examples(new, kept)
+    return [i for batch in epoch_order(given, seed=seed, epoch=epoch, batch=16, replay_per_new=replay_per_new) for i in batch]
+
+
+def test_an_epoch_is_as_long_whatever_was_learned_before() -> None:
+    """10 new pictures once each, and 20 looks at remembered ones, be they 3 or 300; without memory only the new ones."""
+    for kept in (3, 20, 300):
+        order = order_of(10, kept)
+        assert sorted(i for i in order if i < 10) == list(range(10))
+        assert len([i for i in order if i >= 10]) == 20
+    assert sorted(order_of(10, 0)) == list(range(10))
+
+
+@pytest.mark.parametrize("kept", [3, 7, 20, 33])
+def test_remembered_pictures_take_turns_from_epoch_to_epoch(kept: int) -> None:
+    """After any number of epochs no picture was looked at more than once oftener than another."""
+    counts = np.zeros(10 + kept, int)
+    for epoch in range(5):
+        np.add.at(counts, order_of(10, kept, epoch=epoch), 1)
+        assert np.ptp(counts[10:]) <= 1
+        assert counts.sum() == 30 * (epoch + 1)
 
 
 def test_epochs_differ_and_repeat_themselves_exactly() -> None:

@@ -150,7 +150,7 @@ def _seen(
         for start in range(0, len(pictures), 32):
             for offset, picture in enumerate(pictures[start : start + 32]):
                 drawn = [
-                    augment(picture.rgb, size=architecture.image_size, seed=0, epoch=v, index=start + offset) for v in range(views - 1)
+                    augment(picture.rgb, size=architecture.image_size, seed=0, step=v, place=start + offset) for v in range(views - 1)
                 ]
                 tokens[start + offset] = lower_tokens(vit, [picture.input, *drawn], first_block).half().numpy()
         tokens.flush()

@@ -17,7 +17,7 @@ TRUSTED_PART = 0.1  # from here on the time that has passed says more than the e
 
 def _work(new: int, kept: int, epochs: int) -> float:
     """How much there is to do with `new` pictures beside `kept` ones, in answers' time."""
-    replayed = min(kept, LearnSettings().replay_per_new * new)
+    replayed = LearnSettings().replay_per_new * new if kept else 0
     return LOOKS * (new + kept) + TRAININGS * epochs * (new + replayed)
 
 
