@@ -3,6 +3,7 @@
     python benchmarks/ablation.py                            # learns what has no row yet, one part after the other
     python benchmarks/ablation.py --part "no augmentation"   # only this one
     python benchmarks/ablation.py --table                    # what is there
+    python benchmarks/ablation.py --backbone edgecl_vit_nano # any of these with the built-in backbone
 
 Nine tasks of nine groceries. Of each class's training photos the first quarter, shots in a row, is held out and asked about; the rest is learned from,
 and `val` plays its usual part: it chooses the coefficient and gives the memory its hold-out pictures, so it is asked about in a column of its own.
@@ -15,6 +16,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,7 +26,7 @@ import torch
 from continual import rows
 from continual.logistic import logistic_regression
 from continual.measures import summary
-from grocery import DATA, HERE, TINY, WEIGHTS, configuration_hash, folder_of, measure
+from grocery import BACKBONES, DATA, HERE, TINY, WEIGHTS, configuration, configuration_hash, folder_of, measure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -121,12 +123,12 @@ def divided(photos_of: Path, place: Path) -> tuple[Path, Path]:
     return folders
 
 
-def groceries(root: Path) -> Store:
-    """A store of ViT-Tiny without a class."""
-    found = load_pretrained(TINY, WEIGHTS)
+def groceries(root: Path, backbone: str = TINY) -> Store:
+    """A store without a class, as `edgecl init` makes it."""
+    found = load_pretrained(backbone, WEIGHTS if backbone == TINY else None)
     return create_store(
         root, architecture=found.architecture, state=found.state, source=found.source, capacity=DEFAULT_CAPACITY,
-        adapter=AdapterShape(), memory=MemorySettings(), write_graph=write_graph, make_predictor=OrtPredictor,
+        adapter=AdapterShape(**configuration(backbone)["adapter"]), memory=MemorySettings(), write_graph=write_graph, make_predictor=OrtPredictor,
     )  # fmt: skip
 
 
@@ -170,15 +172,13 @@ def learned_without(part: str, store: Store, task: Path, val: Path, *, seed: int
     return result.version
 
 
-def finished(order: int, seed: int) -> dict[str, dict[str, str]]:
-    """Part -> its row under the configuration as it is now."""
-    place = {"configuration": configuration_hash(), "order": order, "seed": seed}
+def finished(place: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Part -> its row at `place`: the configuration as it is now, order and seed."""
     return {row["part"]: row for row in rows.find(rows.read(ROWS), **place)}
 
 
-def print_table(order: int, seed: int) -> None:
+def print_table(known: Mapping[str, Mapping[str, str]]) -> None:
     """Each part's figures, and how far they lie from those of the whole."""
-    known = finished(order, seed)
     print(f"{'':56}{''.join(f'{name:>22}' for name in COLUMNS)}")
     for part in PARTS:
         figures = [100 * float(known[part][name]) for name in COLUMNS] if part in known else []
@@ -191,18 +191,21 @@ def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--backbone", default=TINY, choices=BACKBONES)
     parser.add_argument("--order", type=int, default=0, choices=[0, 1, 2])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=HERE / "work" / "ablation")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    place = {"configuration": configuration_hash(arguments.backbone), "order": arguments.order, "seed": arguments.seed}
+    tasks = json.loads((DATA / "tasks.json").read_text())[str(arguments.order)]
     for part in arguments.part if not arguments.table else ():
-        if part not in finished(arguments.order, arguments.seed):
-            place = {"configuration": configuration_hash(), "part": part, "order": arguments.order, "seed": arguments.seed}
-            figures = run(part, json.loads((DATA / "tasks.json").read_text())[str(arguments.order)], arguments.seed, arguments.work)
-            rows.append({**place, **figures}, ROWS, columns=FIELDS, key=KEY)
-    print_table(arguments.order, arguments.seed)
+        if part not in finished(place):
+            new_store = partial(groceries, backbone=arguments.backbone)
+            figures = run(part, tasks, arguments.seed, arguments.work, new_store=new_store)
+            rows.append({**place, "part": part, **figures}, ROWS, columns=FIELDS, key=KEY)
+    print_table(finished(place))
 
 
 if __name__ == "__main__":

@@ -298,7 +298,7 @@ def test_an_interrupted_search_does_not_read_on(tmp_path: Path, monkeypatch: pyt
     task(tmp_path, cola=60)
     started: list[int] = []
 
-    def slowly(rgb: Array, geometry: Geometry) -> Array:
+    def slowly(rgb: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
         started.append(1)
         time.sleep(0.2)  # the whole folder takes seconds, however late a busy machine lets the callback run
         return to_input(rgb, geometry)

@@ -149,9 +149,7 @@ def _seen(
         tokens = np.lib.format.open_memmap(files[1], mode="w+", dtype=np.float16, shape=shape)
         for start in range(0, len(pictures), 32):
             for offset, picture in enumerate(pictures[start : start + 32]):
-                drawn = [
-                    augment(picture.rgb, size=architecture.image_size, seed=0, step=v, place=start + offset) for v in range(views - 1)
-                ]
+                drawn = [augment(picture.rgb, size=architecture.image_size, seed=0, step=v, place=start + offset) for v in range(views - 1)]
                 tokens[start + offset] = lower_tokens(vit, [picture.input, *drawn], first_block).half().numpy()
         tokens.flush()
         plain = [torch.from_numpy(np.array(tokens[i : i + 32, 0])) for i in range(0, len(pictures), 32)]

@@ -35,7 +35,7 @@ def test_the_stand_ins_differ_from_what_they_stand_for() -> None:
     assert not np.array_equal(by_regression.weight, ours.weight)
     assert not np.array_equal(ablation.unbalanced(FEATURES, ROWS, capacity=5).weight, ours.weight)
     picture = RANDOM.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    one, other = (ablation.plainly_resized(picture, size=32, seed=0, epoch=epoch, index=0) for epoch in (0, 1))
+    one, other = (ablation.plainly_resized(picture, size=32, seed=0, step=step, place=0) for step in (0, 1))
     assert one.shape == (32, 32, 3)
     assert np.array_equal(one, other)
 
