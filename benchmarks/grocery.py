@@ -51,6 +51,7 @@ KEY = ("configuration", "split", "order", "seed", "without")
 FIELDS = [
     "commit", "configuration", "machine", "seed", "split", "order", "without", "task", "version", "classes", "pictures", "accuracy",
     *[f"task{i}" for i in range(1, TASKS + 1)], "coefficient", "validation", "holdout_before", "holdout_after", "seconds", "peak_memory_mib", "refused",
+    "training_seconds",
 ]  # fmt: skip
 
 
@@ -96,11 +97,18 @@ def check_frozen(backbone: str = TINY) -> None:
 
 
 def edgecl(*arguments: str, allowed: tuple[int, ...] = (0,)) -> dict[str, Any]:
-    """One command of the command line with `--json`; its answer."""
-    done = subprocess.run([sys.executable, "-m", "edgecl", *arguments, "--json"], stdout=subprocess.PIPE, text=True)
+    """One command of the command line with `--json`; its answer, and of a learn also how long its gradient part took."""
+    progress = ["--progress-json"] if arguments[0] == "learn" else []
+    done = subprocess.run([sys.executable, "-m", "edgecl", *arguments, *progress, "--json"], capture_output=True, text=True)
     if done.returncode not in allowed:
-        sys.exit(f"edgecl {arguments[0]} ended with exit code {done.returncode}")
-    return dict(json.loads(done.stdout))
+        sys.exit(f"edgecl {arguments[0]} ended with exit code {done.returncode}:\n{done.stderr}")
+    return {**json.loads(done.stdout), **({"training_seconds": training_seconds(done.stderr)} if progress else {})}
+
+
+def training_seconds(progress: str) -> float:
+    """From the first step's end to the last one's, by the lines of `--progress-json`; the rest of a learn is for the head, and grows with it."""
+    lines = [json.loads(line) for line in progress.splitlines() if line.startswith('{"format": "edgecl.progress/')]
+    return max((float(line["seconds"]) for line in lines if line["stage"] == "training"), default=0.0)
 
 
 def folder_of(classes: list[str], source: Path, place: Path) -> Path:
@@ -171,7 +179,11 @@ def measure(store: Store, learned: dict[str, Any], pictures: list[Any], taught: 
 def of_learning(learned: dict[str, Any]) -> dict[str, Any]:
     """What `learn --json` said."""
     refused = "" if learned["gate"]["passed"] else "yes"
-    return {"refused": refused, **learned["accuracy"], **{name: learned[name] for name in ("coefficient", "seconds", "peak_memory_mib")}}
+    return {
+        "refused": refused,
+        **learned["accuracy"],
+        **{name: learned[name] for name in ("coefficient", "seconds", "training_seconds", "peak_memory_mib")},
+    }
 
 
 def finished(configuration: str, split: str, order: int, seed: int) -> list[dict[str, str]]:
@@ -216,6 +228,8 @@ def report(backbone: str, split: str, order: int, seed: int) -> float | None:
     curve = [float(row["accuracy"]) for row in rows]
     print(f"  final accuracy {curve[-1]:.2%}, average over tasks {np.mean(curve):.2%}, forgetting {forgetting(matrix):.2%}")
     print(f"  (task-averaged incremental accuracy {average_incremental_accuracy(matrix):.2%})")
+    training = [float(row["training_seconds"] or "nan") for row in rows]
+    print(f"  seconds of training, task 2: {training[1]:.0f}, task {TASKS}: {training[-1]:.0f}, ratio {training[-1] / training[1]:.2f}")
     print(
         f"  seconds per task {np.median([float(row['seconds']) for row in rows]):.0f} (median), peak {max(int(row['peak_memory_mib']) for row in rows)} MiB"
     )
