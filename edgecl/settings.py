@@ -51,7 +51,7 @@ class LearnSettings:
     epochs: int = 4  # passes over the new pictures
     batch: int = 16  # pictures
     replay_per_new: float = 2.0  # looks at remembered pictures per new one in an epoch; the time per task so depends on what is new alone
-    learning_rate: float = 1e-3  # peak, AdamW
+    learning_rate: float = 2e-3  # peak, AdamW
     weight_decay: float = 0.01
     warmup: float = 0.1  # part of all steps
     label_smoothing: float = 0.1
