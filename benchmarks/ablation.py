@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py                            # learns what has no row yet, one part after the other
     python benchmarks/ablation.py --part "no augmentation"   # only this one
-    python benchmarks/ablation.py --table                    # what is there
+    python benchmarks/ablation.py --table --order 0 1        # what is there, means over two orders
     python benchmarks/ablation.py --backbone edgecl_vit_nano # any of these with the built-in backbone
 
 Nine tasks of nine groceries. Of each class's training photos the first quarter, shots in a row, is held out and asked about; the rest is learned from,
@@ -11,6 +11,7 @@ Rows of results/ablation.csv are finished runs; none is repeated.
 """
 
 import argparse
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -94,8 +95,9 @@ def swept(examples: Sequence[Example], *, seed: int, epoch: int, batch: int, **_
     return [order[start : start + batch] for start in range(0, len(order), batch)]
 
 
+WHOLE = "edgecl as it is"
 PARTS = {
-    "edgecl as it is": Part(),
+    WHOLE: Part(),
     "head only: no adapter": Part({"epochs": 0, "coefficients": (0.0,)}),
     "coefficient 1, not chosen": Part({"coefficients": (1.0,)}),
     "no remembered pictures in training": Part({"replay_per_new": 0.0}),
@@ -107,6 +109,7 @@ PARTS = {
     "head by logistic regression": Part(patches={"edgecl.search.fit_head": logistic}),
     "each picture counts the same in the head's covariance": Part(patches={"edgecl.search.fit_head": unbalanced}),
     "half as many epochs": Part({"epochs": 2}),
+    "half the learning rate": Part({"learning_rate": 1e-3}),
 }
 
 
@@ -172,18 +175,23 @@ def learned_without(part: str, store: Store, task: Path, val: Path, *, seed: int
     return result.version
 
 
-def finished(place: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Part -> its row at `place`: the configuration as it is now, order and seed."""
+def finished(**place: Any) -> dict[str, dict[str, str]]:
+    """Part -> its row at `place`: configuration, order and seed."""
     return {row["part"]: row for row in rows.find(rows.read(ROWS), **place)}
 
 
-def print_table(known: Mapping[str, Mapping[str, str]]) -> None:
-    """Each part's figures, and how far they lie from those of the whole."""
+def print_table(known: Sequence[Mapping[str, Mapping[str, str]]]) -> None:
+    """Each part's figures, means over the orders of `known`, and how far they lie from those of the whole."""
+
+    def figures(part: str) -> list[float]:
+        return [float(np.mean([100 * float(order[part][name]) for order in known])) for name in COLUMNS]
+
     print(f"{'':56}{''.join(f'{name:>22}' for name in COLUMNS)}")
     for part in PARTS:
-        figures = [100 * float(known[part][name]) for name in COLUMNS] if part in known else []
-        whole = [100 * float(known["edgecl as it is"][name]) for name in COLUMNS] if "edgecl as it is" in known else figures
-        cells = (f"{value:.1f} ({value - base:+.1f})" for value, base in zip(figures, whole, strict=True)) if figures else ["not measured"]
+        if all(part in order and WHOLE in order for order in known):
+            cells = [f"{value:.1f} ({value - whole:+.1f})" for value, whole in zip(figures(part), figures(WHOLE), strict=True)]
+        else:
+            cells = ["not measured"]
         print(f"{part:56}{''.join(f'{cell:>22}' for cell in cells)}")
 
 
@@ -192,20 +200,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--backbone", default=TINY, choices=BACKBONES)
-    parser.add_argument("--order", type=int, default=0, choices=[0, 1, 2])
+    parser.add_argument("--order", type=int, nargs="+", default=[0], choices=[0, 1, 2])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=HERE / "work" / "ablation")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    place = {"configuration": configuration_hash(arguments.backbone), "order": arguments.order, "seed": arguments.seed}
-    tasks = json.loads((DATA / "tasks.json").read_text())[str(arguments.order)]
-    for part in arguments.part if not arguments.table else ():
-        if part not in finished(place):
-            new_store = partial(groceries, backbone=arguments.backbone)
+    places = [
+        {"configuration": configuration_hash(arguments.backbone), "order": order, "seed": arguments.seed} for order in arguments.order
+    ]
+    new_store = partial(groceries, backbone=arguments.backbone)
+    for place, part in itertools.product(places, arguments.part if not arguments.table else ()):
+        if part not in finished(**place):
+            tasks = json.loads((DATA / "tasks.json").read_text())[str(place["order"])]
             figures = run(part, tasks, arguments.seed, arguments.work, new_store=new_store)
             rows.append({**place, "part": part, **figures}, ROWS, columns=FIELDS, key=KEY)
-    print_table(finished(place))
+    print_table([finished(**place) for place in places])
 
 
 if __name__ == "__main__":
