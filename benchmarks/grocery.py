@@ -228,8 +228,12 @@ def report(backbone: str, split: str, order: int, seed: int) -> float | None:
     curve = [float(row["accuracy"]) for row in rows]
     print(f"  final accuracy {curve[-1]:.2%}, average over tasks {np.mean(curve):.2%}, forgetting {forgetting(matrix):.2%}")
     print(f"  (task-averaged incremental accuracy {average_incremental_accuracy(matrix):.2%})")
-    training = [float(row["training_seconds"] or "nan") for row in rows]
-    print(f"  seconds of training, task 2: {training[1]:.0f}, task {TASKS}: {training[-1]:.0f}, ratio {training[-1] / training[1]:.2f}")
+    new = [
+        sum(1 for name in names for _ in (DATA / "train" / name).iterdir())
+        for names in json.loads((DATA / "tasks.json").read_text())[str(order)]
+    ]
+    second, last = (float(rows[task - 1]["training_seconds"] or "nan") / new[task - 1] for task in (2, TASKS))
+    print(f"  seconds of training per new picture: task 2 {second:.3f}, task {TASKS} {last:.3f}, ratio {last / second:.2f}")
     print(
         f"  seconds per task {np.median([float(row['seconds']) for row in rows]):.0f} (median), peak {max(int(row['peak_memory_mib']) for row in rows)} MiB"
     )
