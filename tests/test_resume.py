@@ -70,7 +70,7 @@ def same_version(one: Store, other: Store, number: int = 4) -> None:
     assert one.manifest(number).deterministic == other.manifest(number).deterministic
 
 
-@pytest.mark.parametrize("after", [1, 4, 7])
+@pytest.mark.parametrize("after", [1, 4, 5])
 def test_it_goes_on_and_ends_in_the_same_bytes(store: Store, undisturbed: Store, task: Path, after: int) -> None:
     """Stopped after the first, a middle and the last step; the checkpoint is gone in the end, and run.json tells the story."""
     interrupt(store, task, after)
@@ -274,7 +274,7 @@ def test_checkpoints_are_written_as_time_passes(store: Store, task: Path, monkey
     monkeypatch.setattr(edgecl.learner, "write_checkpoint", lambda root, c: (written.append(c.steps), original(root, c)))
     now = iter(range(0, 100_000, 10))
     teach(store, task, settings=SETTINGS, guard=Guard(GuardSettings(checkpoint_s=60), clock=lambda: float(next(now))))
-    assert written == [2, 4, 6, 8, 8]  # every 60 s, of which a step takes 40 here, and at the end
+    assert written == [2, 4, 6, 6]  # every 60 s, of which a step takes 40 here, and at the end
 
 
 def full_once(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> None:
@@ -357,7 +357,7 @@ def test_the_estimate_covers_what_learning_writes(store: Store, task: Path) -> N
     original = edgecl.begin.require_space
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(edgecl.begin, "require_space", lambda place, needed, doing: (asked.append(needed), original(place, needed, doing)))
-        interrupt(store, task, 7)
+        interrupt(store, task, 5)
         checkpoint = (store.root / CHECKPOINT_FILE).stat().st_size
         before = sum(len(content) for content in snapshot(store.root).values())
         teach(store, task, settings=SETTINGS)
