@@ -18,7 +18,7 @@ FLIP = 0.5  # probability
 def augment(rgb: NDArray[np.uint8], *, size: int, seed: int, step: int, place: int) -> NDArray[np.uint8]:
     """A random crop of `rgb [h, w, 3]`, brought to `[size, size, 3]` and mirrored half of the time.
 
-    `step` of training and `place` in its batch: whoever is looked at again is so another time.
+    `step` is of training and `place` in its batch, so that each look at a picture is another one.
     """
     random = np.random.default_rng([seed, step, place])
     box = _crop(rgb.shape[0], rgb.shape[1], random)

@@ -83,9 +83,8 @@ def train_adapter(
         trained.restore(start.tensors)
         economy, first = start.economy, start.steps
     batches = [batch for epoch in range(settings.epochs) for batch in _epoch(examples, settings, epoch)]
-    for done in range(first, len(batches)):
-        batch = batches[done]
-        size, seed = architecture.image_size, settings.seed
+    size, seed = architecture.image_size, settings.seed
+    for done, batch in enumerate(batches[first:], first):
         pictures = [augment(examples[i].rgb, size=size, seed=seed, step=done, place=place) for place, i in enumerate(batch)]
         targets = [examples[i].target for i in batch]
         while not trained.gradients(pictures, targets, economy):
@@ -229,7 +228,9 @@ def epoch_order(examples: Sequence[Example], *, seed: int, epoch: int, batch: in
 
 def _turns(kept: Sequence[int], seed: int, start: int, count: int) -> list[int]:
     """`count` items from place `start` on of an endless row: all of `kept` in some order, all of them in another order, and so on."""
-    rounds = range(start // max(1, len(kept)), -(-(start + count) // max(1, len(kept))))
+    if not count:
+        return []
+    rounds = range(start // len(kept), -(-(start + count) // len(kept)))
     row = [i for number in rounds for i in np.random.default_rng([seed, number, 1]).permutation(kept)]
     offset = start - rounds.start * len(kept)
     return row[offset : offset + count]
