@@ -72,7 +72,7 @@ def same_version(one: Store, other: Store, number: int = 4) -> None:
 
 @pytest.mark.parametrize("after", [1, 4, 5])
 def test_it_goes_on_and_ends_in_the_same_bytes(store: Store, undisturbed: Store, task: Path, after: int) -> None:
-    """Stopped after the first, a middle and the last step; the checkpoint is gone in the end, and run.json tells the story."""
+    """Stopped after the first, a middle and the last but one step; the checkpoint is gone in the end, and run.json tells the story."""
     interrupt(store, task, after)
     assert (store.numbers(), store.current) == ([0, 1, 2, 3], 3)
     checkpoint = read_checkpoint(store.root)
