@@ -3,6 +3,7 @@
     python benchmarks/grocery.py --split val --order 0          # development
     python benchmarks/grocery.py --freeze                       # writes the configuration and its hash, to be committed
     python benchmarks/grocery.py --split test --order 0 1 2     # the one test run; refuses another configuration
+    python benchmarks/grocery.py --split test --order 0 1 2 --report [--configuration HASH]     # its rows, or those of an earlier configuration
     python benchmarks/grocery.py --split test --order 0 --without 3   # the same without its third task (for benchmarks/forget.py)
     python benchmarks/grocery.py --backbone edgecl_vit_nano ...       # any of these with the built-in backbone, a configuration of its own
     python benchmarks/grocery.py ... --all-the-same                   # promotes what the gate refuses and goes on; the row says so
@@ -214,10 +215,22 @@ def append(row: dict[str, Any]) -> None:
         writer.writerow({name: f"{value:.4f}" if isinstance(value, float) else value for name, value in full.items()})
 
 
-def report(backbone: str, split: str, order: int, seed: int) -> float | None:
+def print_training(rows: list[dict[str, str]], order: int) -> None:
+    """Whether a later task takes longer than an early one, new picture for new picture."""
+    tasks = json.loads((DATA / "tasks.json").read_text())[str(order)]
+
+    def seconds_per_picture(task: int) -> float:
+        pictures = sum(len(list((DATA / "train" / name).iterdir())) for name in tasks[task - 1])
+        return float(rows[task - 1]["training_seconds"]) / pictures
+
+    second, last = seconds_per_picture(2), seconds_per_picture(TASKS)
+    print(f"  seconds of training per new picture: task 2 {second:.3f}, task {TASKS} {last:.3f}, ratio {last / second:.2f}")
+
+
+def report(configuration: str, split: str, order: int, seed: int) -> float | None:
     """Print one order's table; returns the final accuracy when all tasks were learned."""
-    rows = finished(configuration_hash(backbone), split, order, seed)
-    print(f"\norder {order}, {split} split, configuration {configuration_hash(backbone)}")
+    rows = finished(configuration, split, order, seed)
+    print(f"\norder {order}, {split} split, configuration {configuration}")
     for row in rows:
         print(
             f"  after task {row['task']}: {float(row['accuracy']):.2%} of {row['pictures']}; {row['seconds']} s, {row['peak_memory_mib']} MiB"
@@ -228,12 +241,8 @@ def report(backbone: str, split: str, order: int, seed: int) -> float | None:
     curve = [float(row["accuracy"]) for row in rows]
     print(f"  final accuracy {curve[-1]:.2%}, average over tasks {np.mean(curve):.2%}, forgetting {forgetting(matrix):.2%}")
     print(f"  (task-averaged incremental accuracy {average_incremental_accuracy(matrix):.2%})")
-    new = [
-        sum(1 for name in names for _ in (DATA / "train" / name).iterdir())
-        for names in json.loads((DATA / "tasks.json").read_text())[str(order)]
-    ]
-    second, last = (float(rows[task - 1]["training_seconds"] or "nan") / new[task - 1] for task in (2, TASKS))
-    print(f"  seconds of training per new picture: task 2 {second:.3f}, task {TASKS} {last:.3f}, ratio {last / second:.2f}")
+    if all(row["training_seconds"] for row in rows):  # rows of before have none
+        print_training(rows, order)
     print(
         f"  seconds per task {np.median([float(row['seconds']) for row in rows]):.0f} (median), peak {max(int(row['peak_memory_mib']) for row in rows)} MiB"
     )
@@ -253,7 +262,10 @@ def main() -> None:
     parser.add_argument("--all-the-same", action="store_true", help="serve what the gate refuses, and go on")
     parser.add_argument("--freeze", action="store_true")
     parser.add_argument("--report", action="store_true", help="print the finished rows, learn nothing")
+    parser.add_argument("--configuration", metavar="HASH", help="with --report: rows of an earlier configuration")
     arguments = parser.parse_args()
+    if arguments.configuration and not arguments.report:
+        parser.error("--configuration shows rows that are there; add --report")
     if arguments.freeze:
         freeze(arguments.backbone)
         return
@@ -264,7 +276,8 @@ def main() -> None:
         options = {"split": arguments.split, "seed": arguments.seed, "without": arguments.without, "tasks": arguments.tasks}
         options["all_the_same"] = arguments.all_the_same
         run(order, backbone=arguments.backbone, work=place, **options)
-    finals = [report(arguments.backbone, arguments.split, order, arguments.seed) for order in arguments.order]
+    shown = arguments.configuration or configuration_hash(arguments.backbone)
+    finals = [report(shown, arguments.split, order, arguments.seed) for order in arguments.order]
     done = [final for final in finals if final is not None]
     if done:
         print(f"\nmean final accuracy over {len(done)} orders: {np.mean(done):.2%}")
