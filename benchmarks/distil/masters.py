@@ -1,7 +1,9 @@
-"""How the student's parameters change: float32 masters of a bfloat16 model, AdamW for most of them and Muon for the blocks' matrices."""
+"""How the student's parameters change: float32 masters of a model in a faster type, AdamW for most of them and Muon for the blocks' matrices."""
 
 import torch
 from torch import Tensor, nn
+
+from benchmarks.distil.arithmetic import MULTIPLIED_IN
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of the fifth-order iteration
@@ -10,16 +12,23 @@ LIKE_ADAM = 0.2  # root mean square of one AdamW update, to which an orthogonal 
 
 
 class Masters:
-    """Float32 copies of a bfloat16 model's parameters: they are what is changed and what is kept.
+    """Float32 copies of the parameters of a model that computes in `computed_in`: they are what is changed and what is kept.
 
     Matrices inside the blocks take orthogonalised steps: Muon, Jordan et al. 2024 (kellerjordan.github.io/posts/muon), scaled as in Liu et al. 2025,
     "Muon is scalable for LLM training" (arXiv 2502.16982, section 2.2), so that one learning rate and one weight decay serve both.
     """
 
-    def __init__(self, model: nn.Module, *, weight_decay: float, betas: tuple[float, float] = (0.9, 0.98)) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        weight_decay: float,
+        betas: tuple[float, float] = (0.9, 0.98),
+        computed_in: torch.dtype = MULTIPLIED_IN,
+    ) -> None:
         self.names = [name for name, _ in model.named_parameters()]
         self.values = [value.detach().clone().float() for value in model.parameters()]
-        self._live = list(model.bfloat16().parameters())
+        self._live = list(model.to(computed_in).parameters())
         self._weight_decay = weight_decay
         named = enumerate(zip(self.names, self.values, strict=True))
         self._matrices = [i for i, (name, value) in named if "blocks." in name and value.ndim == 2]
@@ -32,7 +41,7 @@ class Masters:
         self._momenta = {i: torch.zeros_like(self.values[i]) for i in self._matrices}
 
     def step(self, learning_rate: float, largest_norm: float = 1.0) -> None:
-        """One step from the gradients of the bfloat16 model, whose parameters then follow."""
+        """One step from the gradients of the model, whose parameters then follow."""
         for master, live in zip(self.values, self._live, strict=True):
             master.grad = live.grad.float() if live.grad is not None else None
             live.grad = None
@@ -67,7 +76,7 @@ class Masters:
                 value.mul_(1 - learning_rate * self._weight_decay).sub_(update, alpha=learning_rate)
 
     def follow(self) -> None:
-        """Bring the bfloat16 parameters to the masters."""
+        """Bring the model's parameters to the masters."""
         with torch.no_grad():
             torch._foreach_copy_(self._live, self.values)
 
@@ -99,9 +108,9 @@ class Masters:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """`[k, m, n]`, m <= n: nearly the nearest matrices with orthonormal rows, by Newton-Schulz in bfloat16; singular values end in 0.7 to 1.2."""
+    """`[k, m, n]`, m <= n: nearly the nearest matrices with orthonormal rows, by Newton-Schulz; singular values end in 0.7 to 1.2."""
     a, b, c = NEWTON_SCHULZ
-    x = (matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+    x = (matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(MULTIPLIED_IN)
     for _ in range(ITERATIONS):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x

@@ -1,4 +1,4 @@
-"""The student while it learns: timm's own VisionTransformer, computed in bfloat16 from float32 masters, and what its tokens are compared with."""
+"""The student while it learns: timm's own VisionTransformer, computed in bfloat16 where that is fast, and what its tokens are compared with."""
 
 from typing import Any
 

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.distil.arithmetic import MULTIPLIED_IN
 from benchmarks.distil.masters import Masters
 from benchmarks.distil.places import TEACHER_WEIGHTS
 from benchmarks.distil.student import Student
@@ -102,7 +103,7 @@ def batches(views: Views, recipe: Recipe, start: int, stop: int) -> Iterator[tup
             order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(views))
         at = step % per_epoch * recipe.batch
         wanted = np.sort(order[at : at + recipe.batch])
-        pictures = torch.from_numpy(views.take("pictures", wanted)).permute(0, 3, 1, 2).bfloat16() / 127.5 - 1
+        pictures = torch.from_numpy(views.take("pictures", wanted)).permute(0, 3, 1, 2).to(MULTIPLIED_IN) / 127.5 - 1
         token = (torch.from_numpy(views.take("token", wanted)).float() - views.token_mean) / views.token_std
         patches = (torch.from_numpy(views.take("patches", wanted)).float() - views.patch_mean) / views.patch_std
         yield *_augmented(pictures, patches, np.random.default_rng([recipe.seed, 1, step]), recipe), token
@@ -128,8 +129,8 @@ class Loss:
     def __init__(self, views: Views, recipe: Recipe) -> None:
         tensors = load_file(TEACHER_WEIGHTS)
         # The classifier on standardised tokens; its bias changes both answers alike, but not their softmax's weight.
-        self._weight = (tensors["head.weight"].float() * views.token_std).bfloat16()
-        self._bias = (tensors["head.bias"].float() + tensors["head.weight"].float() @ views.token_mean).bfloat16()
+        self._weight = (tensors["head.weight"].float() * views.token_std).to(MULTIPLIED_IN)
+        self._bias = (tensors["head.bias"].float() + tensors["head.weight"].float() @ views.token_mean).to(MULTIPLIED_IN)
         self._recipe = recipe
 
     def __call__(self, token: Tensor, patches: Tensor, wanted_token: Tensor, wanted_patches: Tensor) -> tuple[Tensor, list[float]]:
@@ -138,7 +139,7 @@ class Loss:
         parts = [functional.mse_loss(token.float(), wanted_token), functional.mse_loss(patches.float(), wanted_patches)]
         said = functional.log_softmax(functional.linear(token, self._weight, self._bias).float(), dim=1)
         with torch.no_grad():
-            right = functional.log_softmax(functional.linear(wanted_token.bfloat16(), self._weight, self._bias).float(), dim=1)
+            right = functional.log_softmax(functional.linear(wanted_token.to(MULTIPLIED_IN), self._weight, self._bias).float(), dim=1)
         parts.append(functional.kl_div(said, right, reduction="batchmean", log_target=True))
         shares = (recipe.token_share, recipe.patch_share, recipe.classifier_share)
         return sum((share * part for share, part in zip(shares, parts, strict=True)), torch.zeros(())), [
@@ -168,9 +169,8 @@ def run(stage: str, recipe: Recipe, cache: Path, out: Path, steps: int, *, every
             _checkpoint(masters, out / f"{stage}.safetensors", step + 1, recipe)
             sums, count = np.zeros(3), 0
     if stage == "finish":
-        write_backbone(
-            masters, out / f"{NANO.backbone}.safetensors", recipe, {"steps": begun + steps, "finish": steps, "views": len(views)}
-        )
+        length = {"steps": begun + steps, "finish": steps, "views": len(views)}
+        write_backbone(masters, out / f"{NANO.backbone}.safetensors", recipe, length)
 
 
 def _rate(stage: str, step: int, steps: int, recipe: Recipe) -> float:

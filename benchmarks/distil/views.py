@@ -9,8 +9,8 @@
     patches.npy   float16 [n, 49, 192]     its patch tokens, each 2 x 2 of the 14 x 14 averaged
 
 Teacher and student see the same cut in the same light ("consistent teaching", Beyer et al. 2022, arXiv 2106.05237). A view depends on its
-source and number alone, so a run that was stopped goes on. No label is read. The teacher computes in bfloat16: its targets are rounded to
-three digits.
+source and number alone, so a run that was stopped goes on. No label is read. Where the teacher computes in
+bfloat16, its targets are rounded to three digits.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
+from benchmarks.distil.arithmetic import MULTIPLIED_IN
 from benchmarks.distil.places import SHARED, TEACHER_WEIGHTS, tiles_of
 from edgecl.backbone import build, load_pretrained
 from edgecl.demo.render import THINGS, render
@@ -104,17 +105,17 @@ def lit(picture: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 class Teacher:
-    """ViT-Tiny in bfloat16: pictures at 224 pixels to its tokens behind the last norm."""
+    """ViT-Tiny: pictures at 224 pixels to its tokens behind the last norm."""
 
     def __init__(self) -> None:
         pretrained = load_pretrained("vit_tiny_patch16_224", TEACHER_WEIGHTS)
         self._vit = build(pretrained.architecture, pretrained.state)
-        self._vit.model.bfloat16()
+        self._vit.model.to(MULTIPLIED_IN)
 
     def __call__(self, pictures: Array) -> tuple[Array, Array]:
         """uint8 `[b, 224, 224, 3]` -> class token float16 `[b, 192]`, patches float16 `[b, 49, 192]`."""
         with torch.no_grad():
-            tokens = self._vit.model.forward_features(self._vit.normalised(torch.from_numpy(pictures)).bfloat16()).float()
+            tokens = self._vit.model.forward_features(self._vit.normalised(torch.from_numpy(pictures)).to(MULTIPLIED_IN)).float()
             grid = tokens[:, 1:].unflatten(1, (GRID, 2, GRID, 2)).mean(dim=(2, 4)).flatten(1, 2)
         return tokens[:, 0].half().numpy(), grid.half().numpy()
 

@@ -75,7 +75,7 @@ def test_the_masters_keep_what_bfloat16_would_lose() -> None:
     """A step too small for bfloat16 is not lost: the sum of many arrives."""
     model = torch.nn.Linear(1, 1)
     torch.nn.init.ones_(model.weight)
-    masters = Masters(model, weight_decay=0.0)
+    masters = Masters(model, weight_decay=0.0, computed_in=torch.bfloat16)
     for _ in range(64):
         model.weight.grad, model.bias.grad = torch.ones_like(model.weight), torch.zeros_like(model.bias)
         masters.step(1e-4)
@@ -98,7 +98,7 @@ def test_muon_moves_the_blocks_and_adamw_the_rest() -> None:
     for scale in (1e-3, 1e3):
         torch.manual_seed(0)
         model = torch.nn.ModuleDict({"blocks": torch.nn.ModuleList([torch.nn.Linear(8, 8)])})
-        masters = Masters(model, weight_decay=0.0)
+        masters = Masters(model, weight_decay=0.0, computed_in=torch.bfloat16)
         before = masters.values[0].clone()
         for parameter in model.parameters():
             parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)).mul(scale).bfloat16()
