@@ -76,17 +76,21 @@ def zeros(features: Array, rows: Array, *, capacity: int, **_: Any) -> Head:
     return make_head(np.zeros((len(used), features.shape[1])), np.zeros(len(used)), used, capacity=capacity)
 
 
-def logistic(features: Array, rows: Array, *, capacity: int, temperature: float = 1.0) -> Head:
+def logistic(features: Array, rows: Array, *, capacity: int, temperature: float = 1.0, covariance: Array | None = None) -> Head:
     """Instead of the head in closed form: multinomial logistic regression on the same features, to its end by L-BFGS."""
     used = np.unique(rows)
     weight, bias = logistic_regression(features, np.searchsorted(used, rows), decay=DECAY)
     return make_head(weight / temperature, bias / temperature, used, capacity=capacity)
 
 
-def unbalanced(features: Array, rows: Array, **options: Any) -> Head:
-    """Instead of a covariance in which each class counts the same: one in which each picture does."""
-    with mock.patch("edgecl.head.np.bincount", lambda rows: np.ones(int(rows.max()) + 1)):
-        return fit_head(features, rows, **options)
+def kept_alone(features: Array, rows: Array, *, covariance: Array, **options: Any) -> Head:
+    """Instead of a covariance that is carried along: that of the new pictures and the few kept ones."""
+    return fit_head(features, rows, **options)
+
+
+def rounder(features: Array, rows: Array, **options: Any) -> Head:
+    """Instead of a covariance shrunk by half: one of which only a tenth is left."""
+    return fit_head(features, rows, shrinkage=0.9, **options)
 
 
 def swept(examples: Sequence[Example], *, seed: int, epoch: int, batch: int, **_: Any) -> list[list[int]]:
@@ -107,7 +111,8 @@ PARTS = {
     "no label smoothing": Part({"label_smoothing": 0.0}),
     "training starts from a head of zeros": Part(patches={"edgecl.learner.fit_head": zeros}),
     "head by logistic regression": Part(patches={"edgecl.search.fit_head": logistic}),
-    "each picture counts the same in the head's covariance": Part(patches={"edgecl.search.fit_head": unbalanced}),
+    "the head's covariance from kept pictures alone": Part(patches={"edgecl.search.fit_head": kept_alone}),
+    "the head's covariance shrunk by 0.9": Part(patches={"edgecl.search.fit_head": rounder}),
     "half as many epochs": Part({"epochs": 2}),
     "half the learning rate": Part({"learning_rate": 1e-3}),
 }

@@ -66,7 +66,12 @@ def configuration(backbone: str = TINY) -> dict[str, Any]:
         "adapter": dataclasses.asdict(AdapterShape(first_block=first_block)),
         "memory": dataclasses.asdict(MemorySettings()),
         "learn": dataclasses.asdict(LearnSettings()),
-        "head": {"shrinkage": head.SHRINKAGE, "start_lead": learner.START_LEAD, "coefficient": "largest within one standard error"},
+        "head": {
+            "shrinkage": head.SHRINKAGE,
+            "covariance": "carried over",
+            "start_lead": learner.START_LEAD,
+            "coefficient": "largest within one standard error",
+        },
         "augment": {name: getattr(augment, name) for name in dir(augment) if name.isupper()},
     }
 

@@ -51,16 +51,20 @@ def parse_gaussians(data: bytes, width: int) -> Gaussians:
     return Gaussians({name.removeprefix(_MEAN): mean for name, mean in sorted(arrays.items())}, covariance)
 
 
+def within(features: Array, groups: Array) -> Array:
+    """`[d, d]`: the covariance of `features [n, d]` around the mean of their group `[n]`, each group counting the same."""
+    x, (names, group, sizes) = np.asarray(features, np.float64), np.unique(groups, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(names), x.shape[1]))
+    np.add.at(sums, group, x)
+    residuals = x - (sums / sizes[:, None])[group]
+    return np.asarray((residuals / sizes[group][:, None]).T @ residuals / max(len(names), 1))
+
+
 def measured(features: Array, class_ids: Sequence[str]) -> Gaussians:
     """Of `features [n, d]`, one class id each; n may be 0. A class with one picture adds its mean and no spread."""
-    x = np.asarray(features, np.float64)
-    means: dict[str, NDArray[np.float32]] = {}
-    total = np.zeros((x.shape[1], x.shape[1]))
-    for id in dict.fromkeys(class_ids):
-        own = x[[other == id for other in class_ids]]
-        means[id] = own.mean(axis=0).astype(np.float32)
-        total += (own - own.mean(axis=0)).T @ (own - own.mean(axis=0)) / len(own)
-    return Gaussians(means, (total / max(len(means), 1)).astype(np.float32))
+    x, ids = np.asarray(features, np.float64), np.array(class_ids, dtype=str)
+    means = {str(id): x[ids == id].mean(axis=0).astype(np.float32) for id in dict.fromkeys(class_ids)}
+    return Gaussians(means, within(x, ids).astype(np.float32))
 
 
 def pooled(parts: Sequence[Gaussians]) -> Gaussians:

@@ -5,7 +5,8 @@ section 4.3; shrinkage towards a multiple of the identity as in Ledoit & Wolf 20
 
     W_c = S^-1 m_c,    b_c = -1/2 m_c' S^-1 m_c,    S = (1 - s) * S_within + s * tr(S_within) / d * I
 
-Every class counts the same, whatever the number of its pictures: new classes bring dozens, old ones the few that the memory kept.
+Every class counts the same, whatever the number of its pictures: new classes bring dozens, old ones the few that the memory kept. S_within
+may be known from more pictures than those (`edgecl.spread`).
 """
 
 import math
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecl.gaussians import within
 from edgecl.layout import FREE_BIAS
 
 Array = NDArray[Any]
-SHRINKAGE = 0.9
+SHRINKAGE = 0.5
 LARGEST_LEAD = 20.0  # of the right row's logit over the next, in the median
 ENOUGH, ODDS = 0.95, 19.0  # part of the new pictures that must beat rows which stay as they came, and by which odds
 
@@ -46,10 +48,13 @@ def fit_head(
     *,
     capacity: int,
     temperature: float = 1.0,
+    covariance: Array | None = None,
     shrinkage: float = SHRINKAGE,
     largest_lead: float = LARGEST_LEAD,
 ) -> Head:
     """Fit every used row from `features` `[n, d]` of pictures that belong to `rows` `[n]`; logits come divided by `temperature`.
+
+    `covariance` `[d, d]` within classes is known from more pictures than these (`edgecl.spread`); without it, these tell it.
 
     Where classes lie so far apart that the right row leads by more than `largest_lead` in the median, all logits are scaled down to that:
     beyond it a softmax says nothing more, and fp16 would lose the difference between the other rows.
@@ -66,8 +71,8 @@ def fit_head(
         raise ValueError(f"{len(features)} features for {len(rows)} rows up to {used[-1] if len(used) else 'none'} of capacity {capacity}")
     x = features.astype(np.float64)
     means = np.stack([x[rows == row].mean(axis=0) for row in used])
-    residuals = x - means[np.searchsorted(used, rows)]
-    precision_times_means = np.linalg.solve(_shrunk_covariance(residuals, rows, shrinkage), means.T).T
+    shrunk = _shrunk(within(x, rows) if covariance is None else covariance, shrinkage)
+    precision_times_means = np.linalg.solve(shrunk, means.T).T
     bias = -0.5 * (precision_times_means * means).sum(axis=1)
     temperature *= max(1.0, _median_lead(x @ precision_times_means.T + bias, np.searchsorted(used, rows)) / largest_lead)
     return make_head(precision_times_means / temperature, bias / temperature, used, capacity=capacity)
@@ -102,14 +107,12 @@ def make_head(weight: Array, bias: Array, used: Array, *, capacity: int, centred
     return Head(full_weight, full_bias)
 
 
-def _shrunk_covariance(residuals: Array, rows: Array, shrinkage: float) -> Array:
-    d = residuals.shape[1]
-    per_picture = 1.0 / np.bincount(rows)[rows]
-    within = (residuals * per_picture[:, None]).T @ residuals / per_picture.sum()
-    spread = float(np.trace(within)) / d
+def _shrunk(covariance: Array, shrinkage: float) -> Array:
+    d = len(covariance)
+    spread = float(np.trace(covariance)) / d
     if spread <= 1e-12:
         return np.eye(d)
-    return np.asarray((1 - shrinkage) * within + shrinkage * spread * np.eye(d))
+    return np.asarray((1 - shrinkage) * covariance + shrinkage * spread * np.eye(d))
 
 
 def _median_lead(logits: Array, right: Array) -> float:

@@ -36,6 +36,7 @@ from edgecl.runtime.eager import features_of, lower_tokens
 from edgecl.search import choose, fit_calibrated, search
 from edgecl.serve import serve
 from edgecl.settings import AUTO, LearnSettings, PaperSettings
+from edgecl.spread import Spread
 from edgecl.store import Facts, Store
 from edgecl.store.checkpoints import remove_checkpoint, write_checkpoint
 from edgecl.training import Example, is_out_of_memory, mixed_precision, sees_gpu, train_adapter
@@ -221,18 +222,20 @@ def _train_and_judge(store: Store, begun: Begun, at_once: int, device: str, guar
         return seen[coefficient]
 
     progress("choosing the coefficient", 0, 1)
-    trials = search(features_at, coefficients=settings.coefficients, rows=rows, fit=fit, judge=judging, capacity=capacity)
+    spread = Spread(store.statistics(begun.parent.number), lesson.untouched(), before, rows, fit=fit, new=lesson.new_indices())
+    split: dict[str, Any] = {"rows": rows, "fit": fit, "judge": judging, "capacity": capacity, "covariance_of": spread.covariance}
+    trials = search(features_at, coefficients=settings.coefficients, **split)
     coefficient = choose(trials, len(judging))
     features = features_at(coefficient)
     progress("choosing the coefficient", 1, 1)
-    head, temperature = fit_calibrated(features, rows, fit=fit, judge=judging, capacity=capacity)
+    head, temperature = fit_calibrated(features, **split)
     old = Head(*store.head(begun.parent.number))
     if lesson.pictureless:
         fixed = np.array([entry.row for entry in lesson.pictureless])
         head = beside_fixed_rows(head, old, fixed, features[fit], rows[fit])
     answered = old.logits(before)
     gate = judged(lesson, answered, head.logits(features), begun.max_drop, store.settings().gate.significance)
-    return Outcome(adapter, trials, coefficient, answered, features, head, temperature, gate)
+    return Outcome(adapter, trials, coefficient, answered, features, head, temperature, gate, covariance=spread.covariance(features))
 
 
 def _device(wanted: str, board: Board) -> str:

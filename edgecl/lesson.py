@@ -71,6 +71,10 @@ class Lesson:
         pictured = {sample.row for sample in (*self.new, *self.replay)}
         return tuple(entry for entry in self.classes if entry.row not in pictured)
 
+    def untouched(self) -> int:
+        """How many classes the task brings no picture of to train on."""
+        return len(self.classes) - len({sample.row for sample in self.new})
+
     def rows(self) -> NDArray[np.intp]:
         """`[n]`, the right row of each sample."""
         return np.array([sample.row for sample in self.samples], dtype=np.intp)
@@ -82,6 +86,10 @@ class Lesson:
     def judge_indices(self) -> NDArray[np.intp]:
         """What nothing was ever trained on: validation and holdout."""
         return np.arange(len(self.new) + len(self.replay), len(self.samples))
+
+    def new_indices(self) -> NDArray[np.intp]:
+        """What the task brings to train on."""
+        return np.arange(len(self.new))
 
     def replay_indices(self) -> NDArray[np.intp]:
         """Remembered pictures that are trained on."""

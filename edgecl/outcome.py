@@ -4,7 +4,7 @@ import platform
 import resource
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,6 +17,7 @@ from edgecl.architecture import Architecture, linear_targets, target_shape
 from edgecl.calibrate import fit_unknown
 from edgecl.canary import spread
 from edgecl.gate import GateResult, judge
+from edgecl.gaussians import Gaussians
 from edgecl.head import Head
 from edgecl.lesson import Lesson, new_candidates
 from edgecl.manifest import KeptPicture, Manifest, Recipe, RecipeStep
@@ -46,6 +47,7 @@ class Outcome:
     temperature: float
     gate: GateResult
     method: Mapping[str, Any] | None = None  # what to say of it, where it is not edgecl's own
+    covariance: Array | None = None  # [d, d] within classes under the new weights, of all pictures that they were learned from
 
 
 def draft_of(
@@ -87,8 +89,7 @@ def draft_of(
         new_adapters={step.adapter: files},
         graph=write_graph(store.facts.architecture, parent.capacity),
         canary=_canary(store, recipe_state=_merged(store, parent, outcome), lesson=lesson, head=outcome.head),
-        # Where some class has no picture, `learn` leaves the backbone alone, so that what is known of it stays true.
-        statistics=store.statistics(parent.number) if lesson.pictureless else None,
+        statistics=_statistics(store, parent, lesson, outcome),
         run={**run_record(), **run, "settings": asdict(settings), "pictures": _counts(lesson), "rejected": _rejected(lesson)},
     )
 
@@ -110,6 +111,15 @@ def learning_bytes(store: Store, parent: Manifest, lesson: Lesson, *, dense: boo
 def _merged(store: Store, parent: Manifest, outcome: Outcome) -> Mapping[str, Array]:
     steps = [*store.adapters(parent.recipe), (outcome.adapter, {"*": outcome.coefficient})]
     return merge(store.base(), steps)
+
+
+def _statistics(store: Store, parent: Manifest, lesson: Lesson, outcome: Outcome) -> Gaussians | None:
+    """The spread within classes, and the means of those without a picture: for them `learn` leaves the backbone alone, so they stay true."""
+    known = store.statistics(parent.number)
+    means = known.only(entry.id for entry in lesson.pictureless).means if known is not None else {}
+    if outcome.covariance is not None:
+        return Gaussians(means, outcome.covariance.astype(np.float32))
+    return replace(known, means=means) if known is not None and means else None
 
 
 def _memory(

@@ -27,7 +27,14 @@ class Trial:
 
 
 def search(
-    features_of: Callable[[float], Array], *, coefficients: Sequence[float], rows: Array, fit: Array, judge: Array, capacity: int
+    features_of: Callable[[float], Array],
+    *,
+    coefficients: Sequence[float],
+    rows: Array,
+    fit: Array,
+    judge: Array,
+    capacity: int,
+    covariance_of: Callable[[Array], Array] | None = None,
 ) -> tuple[Trial, ...]:
     """Try each coefficient.
 
@@ -35,6 +42,7 @@ def search(
         features_of: coefficient -> features `[n, d]` of all pictures.
         rows: `[n]`, the right row of each picture.
         fit, judge: indices of the pictures that the head is fitted on, and of those that judge it.
+        covariance_of: features `[n, d]` -> covariance within classes `[d, d]`, where more is known of it than the pictures to fit on say.
     """
     used = np.unique(rows[fit]).tolist()
     trials = []
@@ -43,7 +51,7 @@ def search(
             trials.append(Trial(coefficient, None, None))
             continue
         features = features_of(coefficient)
-        head = fit_head(features[fit], rows[fit], capacity=capacity)
+        head = fit_head(features[fit], rows[fit], capacity=capacity, covariance=_covariance(covariance_of, features))
         logits, right = head.logits(features[judge]), rows[judge]
         loss = negative_log_likelihood(logits / fit_temperature(logits, right, used), right, used)
         trials.append(Trial(coefficient, float((logits.argmax(axis=1) == right).mean()), loss))
@@ -65,9 +73,15 @@ def choose(trials: Sequence[Trial], pictures: int) -> float:
     return max(coefficient for coefficient, accuracy in judged if accuracy >= best - error)
 
 
-def fit_calibrated(features: Array, rows: Array, *, fit: Array, judge: Array, capacity: int) -> tuple[Head, float]:
+def fit_calibrated(
+    features: Array, rows: Array, *, fit: Array, judge: Array, capacity: int, covariance_of: Callable[[Array], Array] | None = None
+) -> tuple[Head, float]:
     """The head from the `fit` pictures with the temperature from the `judge` ones folded in; and that temperature."""
-    used = np.unique(rows[fit]).tolist()
-    plain = fit_head(features[fit], rows[fit], capacity=capacity)
+    used, covariance = np.unique(rows[fit]).tolist(), _covariance(covariance_of, features)
+    plain = fit_head(features[fit], rows[fit], capacity=capacity, covariance=covariance)
     temperature = fit_temperature(plain.logits(features[judge]), rows[judge], used)
-    return fit_head(features[fit], rows[fit], capacity=capacity, temperature=temperature), temperature
+    return fit_head(features[fit], rows[fit], capacity=capacity, covariance=covariance, temperature=temperature), temperature
+
+
+def _covariance(known: Callable[[Array], Array] | None, features: Array) -> Array | None:
+    return None if known is None else known(features)

@@ -58,7 +58,7 @@ class Draft:
     graph: bytes  # model.onnx
     canary: bytes  # canary.safetensors
     run: Mapping[str, Any]  # JSON values for run.json: times, host, memory peak
-    statistics: Gaussians | None = None  # of classes that came without pictures, by this version's backbone
+    statistics: Gaussians | None = None  # the spread within classes, and means of those without pictures, by this version's backbone
 
 
 def check_draft(draft: Draft, architecture: Architecture) -> None:
@@ -126,7 +126,7 @@ def version_bytes(architecture: Architecture, capacity: int) -> int:
     """Room that a version with so many rows takes on the disk, its canary estimated."""
     canary = 16 * 3 * architecture.image_size**2
     weights = sum(4 * math.prod(shape) for shape in deployment_shapes(architecture, capacity).values())
-    return weights + 2 * capacity * (architecture.width + 1) + canary
+    return weights + 2 * capacity * (architecture.width + 1) + canary + 4 * architecture.width**2
 
 
 def version_files(draft: Draft, weight: NDArray[np.float16], bias: NDArray[np.float16], weights: bytes) -> dict[str, bytes]:

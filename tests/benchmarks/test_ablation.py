@@ -27,13 +27,15 @@ def test_every_name_that_a_part_replaces_is_there() -> None:
 
 
 def test_the_stand_ins_differ_from_what_they_stand_for() -> None:
-    """Heads for the same pictures: nothing, one that knows them as well, one whose rare classes shape the covariance less."""
-    ours = fit_head(FEATURES, ROWS, capacity=5)
+    """Heads for the same pictures: nothing, one that knows them as well, ones that see the spread within classes otherwise."""
+    covariance = np.diag(np.arange(1.0, 9.0))
+    ours = fit_head(FEATURES, ROWS, capacity=5, covariance=covariance)
     assert not ablation.zeros(FEATURES, ROWS, capacity=5).weight.any()
     by_regression = ablation.logistic(FEATURES, ROWS, capacity=5)
     assert (by_regression.logits(FEATURES).argmax(axis=1) == ROWS).mean() > 0.95
     assert not np.array_equal(by_regression.weight, ours.weight)
-    assert not np.array_equal(ablation.unbalanced(FEATURES, ROWS, capacity=5).weight, ours.weight)
+    for instead in (ablation.kept_alone, ablation.rounder):
+        assert not np.array_equal(instead(FEATURES, ROWS, capacity=5, covariance=covariance).weight, ours.weight)
     picture = RANDOM.integers(0, 256, (40, 50, 3), dtype=np.uint8)
     one, other = (ablation.plainly_resized(picture, size=32, seed=0, step=step, place=0) for step in (0, 1))
     assert one.shape == (32, 32, 3)
