@@ -90,7 +90,7 @@ def transported(gaussians: Gaussians, before: Array, after: Array, *, stiffness:
 
     An affine map by ridge regression of the anchors' drift, so that it goes to the anchors' mean drift where they say nothing more:
 
-        m' = m + mean(after - before) + (m - mean(before)) D,    D = X' (X X' + l I)^-1 R,    l = stiffness * tr(X X') / d
+        m' = m + mean(after - before) + (m - mean(before)) D,    D = (X' X + l I)^-1 X' R,    l = stiffness * tr(X' X) / d
 
     with X and R the centred anchors and drifts; the covariance becomes (I + D)' S (I + D). Drift is estimated from what is at hand as in
     Yu et al. 2020 (SDC, arXiv 2004.00440), and as a linear map as in Gomez-Villa et al. 2024 (LDC, arXiv 2407.08536). Without an anchor
@@ -101,10 +101,10 @@ def transported(gaussians: Gaussians, before: Array, after: Array, *, stiffness:
     x0, drift = np.asarray(before, np.float64), np.asarray(after, np.float64) - before
     centre, shift = x0.mean(axis=0), drift.mean(axis=0)
     x, r = x0 - centre, drift - shift
-    gram = x @ x.T
-    ridge = max(stiffness * float(np.trace(gram)) / x.shape[1], 1e-12)
-    d = x.T @ np.linalg.solve(gram + ridge * np.eye(len(x)), r)
-    turn = np.eye(x.shape[1]) + d
+    gram, unit = x.T @ x, np.eye(x.shape[1])
+    ridge = max(stiffness * float(np.trace(gram)) / len(gram), 1e-12)
+    d = np.linalg.solve(gram + ridge * unit, x.T @ r)
+    turn = unit + d
     means = {id: (mean + shift + (mean - centre) @ d).astype(np.float32) for id, mean in gaussians.means.items()}
     return Gaussians(means, (turn.T @ gaussians.covariance @ turn).astype(np.float32))
 

@@ -124,3 +124,12 @@ def test_another_file_is_refused(arrays: dict[str, np.ndarray]) -> None:
     """Missing, of another shape, name or type, not finite."""
     with pytest.raises(ValueError, match=r"it does not hold one covariance|not finite float32"):
         parse_gaussians(safetensors_bytes(arrays), 6)
+
+
+def test_anchors_may_be_many() -> None:
+    """A task may bring tens of thousands of pictures: nothing grows with their square, which would be 7 GB here."""
+    random = np.random.default_rng(0)
+    before = random.normal(size=(30_000, 4)).astype(np.float32)
+    moved = transported(Gaussians({"a": np.ones(4, np.float32)}, np.eye(4, dtype=np.float32)), before, before + 1)
+    np.testing.assert_allclose(moved.means["a"], 2.0, atol=1e-4)
+    np.testing.assert_allclose(moved.covariance, np.eye(4), atol=1e-4)
