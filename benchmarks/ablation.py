@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py                            # learns what has no row yet, one part after the other
     python benchmarks/ablation.py --part "no augmentation"   # only this one
-    python benchmarks/ablation.py --table --order 0 1        # what is there, means over two orders
+    python benchmarks/ablation.py --table --order 0 1 [--configuration HASH]   # what is there, or was with an earlier one; means over two orders
     python benchmarks/ablation.py --backbone edgecl_vit_nano # any of these with the built-in backbone
 
 Nine tasks of nine groceries. Of each class's training photos the first quarter, shots in a row, is held out and asked about; the rest is learned from,
@@ -208,12 +208,14 @@ def main() -> None:
     parser.add_argument("--order", type=int, nargs="+", default=[0], choices=[0, 1, 2])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=HERE / "work" / "ablation")
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--table", action="store_true", help="learn nothing")
+    parser.add_argument("--configuration", metavar="HASH", help="with --table: rows of an earlier configuration")
     arguments = parser.parse_args()
+    if arguments.configuration and not arguments.table:
+        parser.error("--configuration names finished rows; give --table, too")
     torch.set_num_threads(1)
-    places = [
-        {"configuration": configuration_hash(arguments.backbone), "order": order, "seed": arguments.seed} for order in arguments.order
-    ]
+    configured = arguments.configuration or configuration_hash(arguments.backbone)
+    places = [{"configuration": configured, "order": order, "seed": arguments.seed} for order in arguments.order]
     new_store = partial(groceries, backbone=arguments.backbone)
     for place, part in itertools.product(places, arguments.part if not arguments.table else ()):
         if part not in finished(**place):
