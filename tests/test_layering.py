@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 # A file may import its own rung and those above it in this list. A name is a module or a whole package of edgecl; `edgecl` is the root.
 LADDER = (
     "edgecl errors settings architecture manifest typed tensors",
-    "backbones preprocess profile device merge head lora layout adapter gaussians sensors economy",
+    "backbones preprocess profile device merge head lora layout adapter gaussians spread sensors economy",
     "pictures split backbone memory store runtime install installed doctor hardware",
     # The learners' own parts stand on its rung: start, begin, lesson, augment, training, search, outcome, canary, serve, sight, guard, resume.
     "learner paper start begin lesson augment training search outcome canary serve sight guard resume "
