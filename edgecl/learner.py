@@ -223,19 +223,20 @@ def _train_and_judge(store: Store, begun: Begun, at_once: int, device: str, guar
 
     progress("choosing the coefficient", 0, 1)
     spread = Spread(store.statistics(begun.parent.number), lesson.untouched(), before, rows, fit=fit, new=lesson.new_indices())
-    split: dict[str, Any] = {"rows": rows, "fit": fit, "judge": judging, "capacity": capacity, "covariance_of": spread.covariance}
-    trials = search(features_at, coefficients=settings.coefficients, **split)
+    split: dict[str, Any] = {"rows": rows, "fit": fit, "judge": judging, "capacity": capacity}
+    trials = search(features_at, coefficients=settings.coefficients, covariance_of=spread.covariance, **split)
     coefficient = choose(trials, len(judging))
     features = features_at(coefficient)
     progress("choosing the coefficient", 1, 1)
-    head, temperature = fit_calibrated(features, **split)
+    covariance = spread.covariance(features)
+    head, temperature = fit_calibrated(features, covariance=covariance, **split)
     old = Head(*store.head(begun.parent.number))
     if lesson.pictureless:
         fixed = np.array([entry.row for entry in lesson.pictureless])
         head = beside_fixed_rows(head, old, fixed, features[fit], rows[fit])
     answered = old.logits(before)
     gate = judged(lesson, answered, head.logits(features), begun.max_drop, store.settings().gate.significance)
-    return Outcome(adapter, trials, coefficient, answered, features, head, temperature, gate, covariance=spread.covariance(features))
+    return Outcome(adapter, trials, coefficient, answered, features, head, temperature, gate, covariance=covariance)
 
 
 def _device(wanted: str, board: Board) -> str:

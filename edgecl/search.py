@@ -51,7 +51,8 @@ def search(
             trials.append(Trial(coefficient, None, None))
             continue
         features = features_of(coefficient)
-        head = fit_head(features[fit], rows[fit], capacity=capacity, covariance=_covariance(covariance_of, features))
+        covariance = covariance_of(features) if covariance_of is not None else None
+        head = fit_head(features[fit], rows[fit], capacity=capacity, covariance=covariance)
         logits, right = head.logits(features[judge]), rows[judge]
         loss = negative_log_likelihood(logits / fit_temperature(logits, right, used), right, used)
         trials.append(Trial(coefficient, float((logits.argmax(axis=1) == right).mean()), loss))
@@ -74,14 +75,10 @@ def choose(trials: Sequence[Trial], pictures: int) -> float:
 
 
 def fit_calibrated(
-    features: Array, rows: Array, *, fit: Array, judge: Array, capacity: int, covariance_of: Callable[[Array], Array] | None = None
+    features: Array, rows: Array, *, fit: Array, judge: Array, capacity: int, covariance: Array | None = None
 ) -> tuple[Head, float]:
     """The head from the `fit` pictures with the temperature from the `judge` ones folded in; and that temperature."""
-    used, covariance = np.unique(rows[fit]).tolist(), _covariance(covariance_of, features)
+    used = np.unique(rows[fit]).tolist()
     plain = fit_head(features[fit], rows[fit], capacity=capacity, covariance=covariance)
     temperature = fit_temperature(plain.logits(features[judge]), rows[judge], used)
     return fit_head(features[fit], rows[fit], capacity=capacity, covariance=covariance, temperature=temperature), temperature
-
-
-def _covariance(known: Callable[[Array], Array] | None, features: Array) -> Array | None:
-    return None if known is None else known(features)
