@@ -1,18 +1,18 @@
-"""What each part of the recipe adds: edgecl's learner without it, asked about photos that neither it nor any choice has seen. No test photo is read.
+"""What each part of the recipe adds: edgecl's learner without it, asked about pictures that it has not seen. No test picture is read.
 
     python benchmarks/ablation.py                            # learns what has no row yet, one part after the other
     python benchmarks/ablation.py --part "no augmentation"   # only this one
     python benchmarks/ablation.py --table --order 0 1 [--configuration HASH]   # what is there, or was with an earlier one; means over two orders
     python benchmarks/ablation.py --backbone edgecl_vit_nano # any of these with the built-in backbone
+    python benchmarks/ablation.py --pictures tiles           # any of these with CIFAR-100's tiles, ten tasks of ten classes
 
-Nine tasks of nine groceries. Of each class's training photos the first quarter, shots in a row, is held out and asked about; the rest is learned from,
-and `val` plays its usual part: it chooses the coefficient and gives the memory its hold-out pictures, so it is asked about in a column of its own.
-Rows of results/ablation.csv are finished runs; none is repeated.
+Nine tasks of nine groceries; which pictures are learned from and which are held out stands in `development.py`. `val` plays its usual part: it chooses
+the coefficient and gives the memory its hold-out pictures, so it is asked about in a column of its own. Rows of results/ablation.csv are finished runs;
+none is repeated.
 """
 
 import argparse
 import itertools
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,7 +27,8 @@ import torch
 from continual import rows
 from continual.logistic import logistic_regression
 from continual.measures import summary
-from grocery import BACKBONES, DATA, HERE, TINY, WEIGHTS, configuration, configuration_hash, folder_of, measure
+from development import DEVELOPMENT, Folders
+from grocery import BACKBONES, HERE, TINY, WEIGHTS, configuration, configuration_hash, folder_of, measure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -44,12 +45,12 @@ from edgecl.training import Example
 from edgecl_export.graph import write_graph
 
 ROWS = HERE / "results" / "ablation.csv"
-HELD_OUT = 4  # one of so many training photos
 FIELDS = (
     "commit", "machine", "configuration", "part", "order", "seed", "a_t", "average", "forgetting", "transfer", "val_a_t", "val_average",
     "curve", "matrix",
+    "pictures",  # empty: groceries; lines from before there were others end before it
 )  # fmt: skip
-KEY = ("configuration", "part", "order", "seed")
+KEY = ("configuration", "part", "order", "seed", "pictures")
 COLUMNS = ("a_t", "average", "forgetting", "val_a_t", "val_average")
 DECAY = 1e-3  # of the logistic regression that stands in for the head in closed form
 
@@ -118,20 +119,7 @@ PARTS = {
 }
 
 
-def divided(photos_of: Path, place: Path) -> tuple[Path, Path]:
-    """Folders `learned` and `held` of links to the photos of each class in `photos_of`, three quarters and one quarter."""
-    folders = place / "learned", place / "held"
-    for name in sorted(path.name for path in photos_of.iterdir()):
-        photos = sorted((photos_of / name).iterdir())
-        cut = len(photos) // HELD_OUT
-        for folder, part in zip(folders, (photos[cut:], photos[:cut]), strict=True):
-            (folder / name).mkdir(parents=True)
-            for photo in part:
-                (folder / name / photo.name).symlink_to(photo.resolve())
-    return folders
-
-
-def groceries(root: Path, backbone: str = TINY) -> Store:
+def empty_store(root: Path, backbone: str) -> Store:
     """A store without a class, as `edgecl init` makes it."""
     found = load_pretrained(backbone, WEIGHTS if backbone == TINY else None)
     return create_store(
@@ -141,22 +129,20 @@ def groceries(root: Path, backbone: str = TINY) -> Store:
 
 
 def run(
-    part: str, tasks: list[list[str]], seed: int, work: Path, *, data: Path = DATA, new_store: Callable[[Path], Store] = groceries
+    part: str, tasks: list[list[str]], seed: int, work: Path, *, pictures: Callable[[Path], Folders], new_store: Callable[[Path], Store]
 ) -> dict[str, Any]:
-    """Learn the tasks from the class folders in `data / "train"` without `part`, and ask after each; its figures."""
+    """Learn the tasks from `pictures` without `part`, and ask after each; its figures."""
     shutil.rmtree(work, ignore_errors=True)
-    learned, held = divided(data / "train", work)
+    learned, held, val = pictures(work)
     store = new_store(work / "model")
     geometry = geometry_of(store.facts.architecture)
-    asked = {
-        name: [(p.class_name, p.input) for p in find(folder, geometry).pictures] for name, folder in (("held", held), ("val", data / "val"))
-    }
+    asked = {name: [(p.class_name, p.input) for p in find(folder, geometry).pictures] for name, folder in (("held", held), ("val", val))}
     curves: dict[str, list[float]] = {"held": [], "val": []}
     matrix = []
     for index, names in enumerate(tasks):
-        folders = folder_of(names, learned, work / f"task{index}"), folder_of(names, data / "val", work / f"val{index}")
+        folders = folder_of(names, learned, work / f"task{index}"), folder_of(names, val, work / f"val{index}")
         number = learned_without(part, store, *folders, seed=seed)
-        found = {name: measure(store, {"version": number}, pictures, tasks) for name, pictures in asked.items()}
+        found = {name: measure(store, {"version": number}, of_it, tasks) for name, of_it in asked.items()}
         for name, row in found.items():
             curves[name].append(row["accuracy"])
         matrix.append([found["held"].get(f"task{i}", float("nan")) for i in range(1, len(tasks) + 1)])
@@ -181,7 +167,7 @@ def learned_without(part: str, store: Store, task: Path, val: Path, *, seed: int
 
 
 def finished(**place: Any) -> dict[str, dict[str, str]]:
-    """Part -> its row at `place`: configuration, order and seed."""
+    """Part -> its row at `place`: configuration, order, seed and pictures."""
     return {row["part"]: row for row in rows.find(rows.read(ROWS), **place)}
 
 
@@ -205,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--backbone", default=TINY, choices=BACKBONES)
+    parser.add_argument("--pictures", default="groceries", choices=DEVELOPMENT)
     parser.add_argument("--order", type=int, nargs="+", default=[0], choices=[0, 1, 2])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=HERE / "work" / "ablation")
@@ -215,12 +202,13 @@ def main() -> None:
         parser.error("--configuration names finished rows; give --table, too")
     torch.set_num_threads(1)
     configured = arguments.configuration or configuration_hash(arguments.backbone)
-    places = [{"configuration": configured, "order": order, "seed": arguments.seed} for order in arguments.order]
-    new_store = partial(groceries, backbone=arguments.backbone)
+    named = arguments.pictures if arguments.pictures != "groceries" else ""
+    places = [{"configuration": configured, "order": order, "seed": arguments.seed, "pictures": named} for order in arguments.order]
+    those, new_store = DEVELOPMENT[arguments.pictures], partial(empty_store, backbone=arguments.backbone)
     for place, part in itertools.product(places, arguments.part if not arguments.table else ()):
         if part not in finished(**place):
-            tasks = json.loads((DATA / "tasks.json").read_text())[str(place["order"])]
-            figures = run(part, tasks, arguments.seed, arguments.work, new_store=new_store)
+            tasks = those.order(place["order"])
+            figures = run(part, tasks, arguments.seed, arguments.work, pictures=those.folders, new_store=new_store)
             rows.append({**place, "part": part, **figures}, ROWS, columns=FIELDS, key=KEY)
     print_table([finished(**place) for place in places])
 

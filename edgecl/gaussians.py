@@ -67,24 +67,6 @@ def measured(features: Array, class_ids: Sequence[str]) -> Gaussians:
     return Gaussians(means, within(x, ids).astype(np.float32))
 
 
-def pooled(parts: Sequence[Gaussians]) -> Gaussians:
-    """Together; of a class that is in several the first counts, covariances are weighted by their number of classes.
-
-    Raises:
-        ValueError: nothing to pool.
-    """
-    if not parts:
-        raise ValueError("no statistics to pool")
-    means: dict[str, NDArray[np.float32]] = {}
-    for part in parts:
-        means = {**part.means, **means}
-    weights = np.array([len(part.means) for part in parts], np.float64)
-    if not weights.any():
-        weights[:] = 1.0
-    covariance = np.einsum("k,kij->ij", weights / weights.sum(), np.stack([part.covariance for part in parts]).astype(np.float64))
-    return Gaussians(means, covariance.astype(np.float32))
-
-
 def transported(gaussians: Gaussians, before: Array, after: Array, *, stiffness: float = STIFFNESS) -> Gaussians:
     """Follow a backbone that moved, by pictures that were seen with both: `before` and `after` are `[n, d]` of the same n anchors.
 

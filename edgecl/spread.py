@@ -34,5 +34,7 @@ class Spread:
         if self.known is None:
             return within(features[self.fit], self.rows[self.fit])
         old = transported(self.known, self.before[self.fit], features[self.fit]).covariance
-        classes = len(np.unique(self.rows[self.new]))
-        return np.asarray((self.others * old + classes * within(features[self.new], self.rows[self.new])) / (self.others + classes))
+        taught = np.unique(self.rows[self.new])
+        own = self.fit[np.isin(self.rows[self.fit], taught)]  # with what is kept of those that were known: they may look otherwise now
+        classes = len(taught)
+        return np.asarray((self.others * old + classes * within(features[own], self.rows[own])) / (self.others + classes))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecl.gaussians import Gaussians, measured, parse_gaussians, points, pooled, transported
+from edgecl.gaussians import Gaussians, measured, parse_gaussians, points, transported
 from edgecl.head import fit_head
 from edgecl.layout import safetensors_bytes
 
@@ -86,17 +86,6 @@ def test_nothing_moves_without_anchors_or_drift() -> None:
     assert transported(made, np.zeros((0, 6)), np.zeros((0, 6))) is made
     still = transported(made, features(1), features(1))
     np.testing.assert_allclose(still.means["b"], made.means["b"], rtol=1e-6)
-
-
-def test_pooled_weighs_by_classes_and_keeps_the_first_mean() -> None:
-    """Two classes against one: two thirds against one."""
-    one = Gaussians({"a": np.zeros(2, np.float32), "b": np.ones(2, np.float32)}, np.eye(2, dtype=np.float32))
-    two = Gaussians({"b": np.full(2, 9, np.float32)}, 4 * np.eye(2, dtype=np.float32))
-    both = pooled([one, two])
-    np.testing.assert_allclose(both.covariance, 2 * np.eye(2))
-    assert both.means["b"][0] == 1
-    with pytest.raises(ValueError, match="no statistics"):
-        pooled([])
 
 
 def test_they_survive_their_file() -> None:

@@ -40,6 +40,17 @@ def test_what_is_known_counts_for_the_classes_that_it_stands_for() -> None:
     np.testing.assert_allclose(spread.covariance(features), 0.9 * SHAPE + 0.1 * within(features[new], rows[new]), rtol=1e-6)
 
 
+def test_a_class_that_is_shown_anew_is_as_wide_as_both_showings() -> None:
+    """New pictures of a known class that look otherwise: the distance to the kept ones is within the class now."""
+    features, rows = pictures(10, 40)
+    kept, new = np.flatnonzero(np.arange(400) % 40 < 10), np.flatnonzero((rows == 9) & (np.arange(400) % 40 >= 30))
+    features[new] += 20
+    spread = Spread(Gaussians({}, SHAPE.astype(np.float32)), others=9, before=features, rows=rows, fit=np.concatenate([new, kept]), new=new)
+    own = np.concatenate([new, kept[rows[kept] == 9]])
+    np.testing.assert_allclose(spread.covariance(features), 0.9 * SHAPE + 0.1 * within(features[own], rows[own]), rtol=1e-6)
+    assert np.trace(spread.covariance(features)) > np.trace(0.9 * SHAPE + 0.1 * within(features[new], rows[new])) + 10
+
+
 def test_it_follows_the_backbone() -> None:
     """Where the new weights stretch everything, the old covariance grows, too; where they change nothing, it stays."""
     features, rows = pictures(10, 40)

@@ -35,6 +35,7 @@ class Method:
     choices: Sequence[Mapping[str, Any]]  # at most 8
     orders: tuple[int, ...] = (0,)
     joint: bool = False  # learns everything at once, so there is neither a curve nor forgetting
+    edgecls_head: bool = False  # fitted on what it learned, in all or some of its configurations
 
 
 def run(method: Method, course: Course, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,9 @@ from avalanche.training.supervised import AGEM, EWC, ICaRL, LwF, Naive
 from torch import Tensor, nn
 
 from continual.data import KEPT, PICTURE_BYTES, VIEWS, Course, Pictures
+from continual.edgecls_head import EdgeclsHead
 from continual.method import Learned, backbone_costs
-from continual.upper import BATCH, WEIGHT_DECAY, Classifier, features, upper_parameters
-from edgecl.head import fit_head
-from edgecl.runtime.eager import features_of
+from continual.upper import BATCH, WEIGHT_DECAY, Classifier, upper_parameters
 
 Array = np.ndarray[Any, Any]
 FLOAT = 4  # bytes
@@ -120,7 +119,7 @@ class _Features(nn.Module):
 def learned(
     course: Course, settings: Mapping[str, Any], *, by: Strategy, augmented: bool = False, closed: bool = False
 ) -> Iterator[Learned]:
-    """Train on one experience after the other; with `closed` the head is edgecl's, fitted on the buffer and the task's pictures."""
+    """Train on one experience after the other; with `closed` the head is edgecl's."""
     torch.manual_seed(course.seed)
     random.seed(course.seed)  # A-GEM picks its patterns with it
     bench = course.bench
@@ -133,13 +132,17 @@ def learned(
         "eval_mb_size": 64, "device": "cpu", "evaluator": None,
     }  # fmt: skip
     strategy = by(model, common, settings, course)
-    taught = Tokens(course, augmented=augmented)
+    taught, head = Tokens(course, augmented=augmented), EdgeclsHead(bench, vit)
     for task, experience in enumerate(stream_of(course, taught)):
+        if closed:
+            taught.augmented = False
+            head.before(course.taught(task), *_kept(strategy, course, task))
+            taught.augmented = augmented
         strategy.train(experience, num_workers=0)
         numbers = np.array(course.seen(task))
         costs = backbone_costs(course, len(course.classes) * vit.width)
         taught.augmented = False  # for what looks at pictures without training on them
-        answer = _closed(course, task, strategy, vit) if closed else _by_network(strategy, numbers)
+        answer = head.after() if closed else _by_network(strategy, numbers)
         taught.augmented = augmented
         yield Learned(answer, _kept_bytes(strategy, model, len(numbers)), costs)
 
@@ -154,22 +157,12 @@ def _by_network(strategy: Any, numbers: Array) -> Callable[[Pictures], Array]:
     return answer
 
 
-def _closed(course: Course, task: int, strategy: Any, vit: Any) -> Callable[[Pictures], Array]:
-    """edgecl's head on the features of the buffer and of the task's own pictures, as edgecl fits it."""
-    bench, taught = course.bench, course.taught(task)
+def _kept(strategy: Any, course: Course, task: int) -> tuple[list[Tensor], Array]:
+    """Tokens and class numbers of the buffer's pictures, without those that the task brings again."""
     buffer = next(plugin for plugin in strategy.plugins if isinstance(plugin, ReplayPlugin)).storage_policy.buffer
-    kept = [course.classes[int(target)] for target in buffer.targets]
     brought = set(course.lesson(task).tolist())
-    old = [i for i, number in enumerate(buffer.number) if number not in brought]
-    vit.eval()
-    x = [features(vit, bench, taught)]
-    labels = [taught.labels]
-    if old:
-        x.append(features_of(vit, torch.stack([buffer[i][0] for i in old]), bench.first_block))
-        labels.append(np.array([kept[i] for i in old]))
-    numbers = np.unique(np.concatenate(labels))
-    head = fit_head(np.concatenate(x), np.searchsorted(numbers, np.concatenate(labels)), capacity=len(numbers))
-    return lambda pictures: numbers[head.logits(features(vit, bench, pictures)).argmax(axis=1)]
+    old = [i for i in range(len(buffer)) if buffer.number[i] not in brought]
+    return [buffer[i][0] for i in old], np.array([course.classes[int(buffer.targets[i])] for i in old], np.intp)
 
 
 def _kept_bytes(strategy: Any, model: nn.Module, classes: int) -> int:

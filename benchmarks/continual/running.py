@@ -17,6 +17,7 @@ from continual.method import Method, run
 from continual.registry import EDGECL
 from continual.scenarios import course_of
 from continual.upper import ALPHA, BATCH, RANK, SMOOTHING, WARMUP, WEIGHT_DECAY
+from edgecl.head import SHRINKAGE
 
 SCRIPT = rows.HERE / "continual.py"
 CHOICE_TASKS, TASKS = 3, 9
@@ -26,9 +27,23 @@ SHARED = {
 }  # fmt: skip
 
 
+HEAD = {"shrinkage": SHRINKAGE, "covariance": "of every picture"}  # edgecl's own, as it is now
+
+
 def key_of(method: Method, settings: Mapping[str, Any], **place: Any) -> dict[str, Any]:
-    """What tells a run from all others; `place` is its split, order, seed, number of tasks and scenario."""
-    return {"row": method.name, "configuration": rows.configuration_hash(method.name, settings, SHARED), **place}
+    """What tells a run from all others; `place` is its split, order, seed, number of tasks and scenario.
+
+    On test a row with edgecl's head is another one when that head is changed, so that both are compared with the same head. What such a row
+    chose on val it keeps: its choices are of learning rates and epochs.
+    """
+    shared = SHARED | ({"head": HEAD} if method.edgecls_head and place.get("split") == "test" else {})
+    return {"row": method.name, "configuration": rows.configuration_hash(method.name, settings, shared), **place}
+
+
+def of_today(method: Method, known: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Those of its rows on test, of any order and scenario, that a run of it would write now."""
+    keys = {key_of(method, settings, split="test")["configuration"] for settings in method.choices}
+    return [row for row in rows.find(known, row=method.name, split="test") if row["configuration"] in keys]
 
 
 def choose(method: Method, work: Path, *, seed: int) -> None:

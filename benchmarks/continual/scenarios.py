@@ -59,7 +59,7 @@ def cifar(bench: Bench) -> Scenario:
     folder = bench.work / "cifar"
     for split, (part, count) in TILES.items():
         tiles = tiles_of(part).reshape(len(names), len(PARTS[part]), 32, 32, 3)[:, :count]
-        _write_tiles(tiles, names, PARTS[part].start, folder / split)
+        write_tiles(tiles, names, PARTS[part].start, folder / split)
     tiled = bench_of(folder, {0: orders["0"]}, bench.architecture, bench.state, first_block=bench.first_block, work=bench.work)
     return Scenario(tiled, tiled.orders[0])
 
@@ -137,7 +137,7 @@ def _joined(parts: Any) -> Array:
     return np.sort(np.concatenate(list(parts)))
 
 
-def _write_tiles(tiles: Array, names: Sequence[str], first: int, folder: Path) -> None:
+def write_tiles(tiles: Array, names: Sequence[str], first: int, folder: Path) -> None:
     """`tiles [c, k, h, w, 3]` as PNG files in class folders, named after their number in the mosaic; those that are there are left."""
     for name, own in zip(names, tiles, strict=True):
         (folder / name).mkdir(parents=True, exist_ok=True)

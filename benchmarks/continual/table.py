@@ -7,7 +7,7 @@ import numpy as np
 
 from continual import measures, ours, rows
 from continual.method import Method
-from continual.running import key_of
+from continual.running import of_today
 from continual.scenarios import SCENARIOS
 
 COLUMNS = ("A_T", "average", "forgetting", "transfer", "gap", "bytes/class", "s/task", "MiB", "cost")
@@ -17,9 +17,9 @@ def print_table(methods: Mapping[str, Method], *, seed: int) -> None:
     """One line per method, each figure the mean over the orders that were run."""
     for name, meaning in measures.DEFINITIONS.items():
         print(f"{name}: {meaning}")
-    known = [*rows.read(), *ours.rows()]
     titles = {ours.NAME: "edgecl", **{name: method.title for name, method in methods.items()}}
-    found = {name: rows.find(known, row=name, split="test", seed=seed, scenario="") for name in titles}
+    known = rows.find(rows.read(), seed=seed, scenario="")
+    found = {ours.NAME: rows.find(ours.rows(), seed=seed), **{name: of_today(method, known) for name, method in methods.items()}}
     ceiling = max((_mean(found[name], "a_t") for name, method in methods.items() if method.joint and found[name]), default=float("nan"))
     print("\n" + " ".join([f"{'':58}", f"{'orders':6}", *(f"{name:>11}" for name in COLUMNS)]))
     for name, title in titles.items():
@@ -31,11 +31,10 @@ def print_table(methods: Mapping[str, Method], *, seed: int) -> None:
 
 
 def print_scenario(scenario: str, methods: Mapping[str, Method], *, seed: int) -> None:
-    """One line per method; edgecl's only by the configuration that it has now."""
+    """One line per method, each by what it is set to now."""
     print(SCENARIOS[scenario].__doc__)
-    known = rows.find(rows.read(), split="test", seed=seed, scenario=scenario)
-    found = {name: rows.find(known, row=name) for name in methods}
-    found[ours.NAME] = rows.find(known, **key_of(methods[ours.NAME], methods[ours.NAME].choices[0]))
+    known = rows.find(rows.read(), seed=seed, scenario=scenario)
+    found = {name: of_today(method, known) for name, method in methods.items()}
     ceiling = max((_mean(found[name], "a_t") for name, method in methods.items() if method.joint and found[name]), default=float("nan"))
     print("\n" + " ".join([f"{'':58}", *(f"{name:>11}" for name in ("A_T", "average", "forgetting", "gap"))]))
     for name, method in methods.items():

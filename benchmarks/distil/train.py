@@ -224,10 +224,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--every", type=int, default=200, help="steps between two lines of the log")
+    parser.add_argument("--threads", type=int, default=1)
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     recipe = Recipe(**{name: getattr(arguments, name) for name in asdict(Recipe())})
     run(arguments.stage, recipe, arguments.cache, arguments.out, arguments.steps, every=arguments.every)
 

@@ -132,7 +132,6 @@ def _draft(work: Work, views: Views, max_drop: float | None) -> tuple[Draft, Gat
     index = refill(store.memory(parent.number), work.fresh, features, per_class=limits.per_class, budget_bytes=budget)
     remembered = {kept.hash for kept in index}
     bare = {entry.id for entry in matched.classes} - {kept.class_id for kept in index if kept.role == "replay"}
-    left = statistics.only(sorted(bare)) if statistics is not None else None
     recipe = replace(parent.recipe, steps=(*parent.recipe.steps, *work.arrival.steps))
     draft = successor(
         store,
@@ -152,7 +151,7 @@ def _draft(work: Work, views: Views, max_drop: float | None) -> tuple[Draft, Gat
         new_pictures={item.kept.hash: item.data for item in work.fresh if item.kept.hash in remembered},
         new_adapters={step.adapter: bundle.adapters[step.adapter] for step in work.arrival.steps},
         canary=canary_of(sight, views.after, fitted.head),
-        statistics=left if left is not None and left.means else None,
+        statistics=statistics.only(sorted(bare)),
     )
     return draft, gate
 
@@ -164,7 +163,7 @@ def _taken(bundle: Bundle, parent: Manifest) -> Refit:
     return Refit(head, bundle.contents.temperature, bundle.contents.thresholds)
 
 
-def _refitted(work: Work, statistics: Gaussians | None, after: Array) -> Refit:
+def _refitted(work: Work, statistics: Gaussians, after: Array) -> Refit:
     # Where a class's own pictures came along, they say all that its statistics do, and for the new backbone.
     brought = {item.kept.class_id for item in work.fresh if item.kept.role == "replay"}
     taught = set(work.matched.id_of.values()) - brought

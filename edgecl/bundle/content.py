@@ -28,6 +28,7 @@ MODEL_FILE = "model.safetensors"
 LARGEST_COEFFICIENT = 100.0
 LARGEST_TEMPERATURE = 1e6
 MOST_PROBES = 64
+ROUNDING = 1e-4  # part of the largest eigenvalue by which another may lie below zero
 
 Array = NDArray[Any]
 
@@ -90,7 +91,7 @@ class Model:
     head_weight: NDArray[np.float16]  # [k, d], used rows of the packed version in ascending order
     head_bias: NDArray[np.float16]  # [k]
     means: NDArray[np.float32]  # [c, d], of `classes`, by the packed version's backbone
-    covariance: NDArray[np.float32]  # [d (d + 1) / 2], lower triangle row by row, shared by these classes
+    covariance: NDArray[np.float32]  # [d (d + 1) / 2], lower triangle row by row, within classes, of what the version was taught
     probe: NDArray[np.float32]  # [p, d], features that the packed version's graph gave for the probe pictures
 
     def to_bytes(self) -> bytes:
@@ -235,7 +236,12 @@ def _parsed_model(data: bytes, contents: Contents, width: int) -> Model:
     for name, (shape, dtype) in shapes.items():
         if arrays[name].shape != shape or arrays[name].dtype != dtype or not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} is {arrays[name].dtype} {list(arrays[name].shape)}, expected finite {np.dtype(dtype)} {list(shape)}")
-    return Model(**arrays)
+    model = Model(**arrays)
+    # A head is solved from it: what no pictures can have would end there without a word, or in a head that answers anything.
+    spread = np.linalg.eigvalsh(model.gaussians(contents.classes).covariance.astype(np.float64))
+    if spread[0] < -ROUNDING * max(float(spread[-1]), 0.0) or spread[-1] < 0:
+        raise ValueError(f"covariance has the eigenvalue {spread[0]:.3g} beside {spread[-1]:.3g}, expected none below zero")
+    return model
 
 
 def _check_picture(kept: KeptPicture, data: bytes, listed: FileEntry, keep_short: int) -> None:

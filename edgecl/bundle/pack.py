@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from edgecl.bundle.content import Before, Contents, Model, Provenance, header_of
 from edgecl.bundle.keys import key_text, sign
 from edgecl.bundle.probe import probe_pictures
 from edgecl.errors import BadInput, NoSpace, UsageError
-from edgecl.gaussians import Gaussians, measured, pooled
+from edgecl.gaussians import measured
 from edgecl.manifest import ClassEntry, KeptPicture, Manifest, RecipeStep
 from edgecl.preprocess import geometry_of
 from edgecl.sight import MakePredictor, prepared
@@ -185,27 +185,27 @@ def _model(
             predictor.close()
     seen = measured(features, [kept.class_id for kept in sight.kept])
     known = store.statistics(manifest.number)
-    gaussians = pooled([seen, *([known.only(rows_of)] if known is not None else [])])
+    means = {**(known.only(rows_of).means if known is not None else {}), **seen.means}
+    # Of what the version was taught from, where it knows that: more pictures than those that it keeps.
+    covariance = known.covariance if known is not None else seen.covariance
     used = manifest.rows()
     return Model(
         head_weight=weight[used],
         head_bias=bias[used],
-        means=_means(gaussians, classes, manifest),
-        covariance=gaussians.covariance[np.tril_indices(architecture.width)],
+        means=_means(means, classes, manifest, architecture.width),
+        covariance=covariance[np.tril_indices(architecture.width)],
         probe=probe,
     )
 
 
-def _means(gaussians: Gaussians, classes: Sequence[ClassEntry], manifest: Manifest) -> Any:
-    bare = [entry.name for entry in classes if entry.id not in gaussians.means]
+def _means(means: Mapping[str, Any], classes: Sequence[ClassEntry], manifest: Manifest, width: int) -> Any:
+    bare = [entry.name for entry in classes if entry.id not in means]
     if bare:
         raise UsageError(
             f"version {manifest.number} has neither a picture nor statistics of {', '.join(bare[:5])}, so another board could not be taught "
             "them. Learn a few pictures of each, then pack again."
         )
-    return (
-        np.stack([gaussians.means[entry.id] for entry in classes]) if classes else np.zeros((0, gaussians.covariance.shape[0]), np.float32)
-    )
+    return np.stack([means[entry.id] for entry in classes]) if classes else np.zeros((0, width), np.float32)
 
 
 def _write(out: Path, data: bytes) -> None:

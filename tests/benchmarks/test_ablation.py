@@ -5,6 +5,7 @@ from pathlib import Path
 from unittest import mock
 
 import ablation
+import development
 import numpy as np
 import pytest
 
@@ -45,7 +46,7 @@ def test_the_stand_ins_differ_from_what_they_stand_for() -> None:
 def test_a_quarter_of_each_class_is_held_out(tmp_path: Path) -> None:
     """The first photos in a row; none is on both sides, and none is lost."""
     draw_task(tmp_path / "photos", "red", "blue", count=9)
-    learned, held = ablation.divided(tmp_path / "photos", tmp_path / "work")
+    learned, held = development.divided(tmp_path / "photos", tmp_path / "work")
     for name in ("red", "blue"):
         parts = [sorted(path.name for path in (folder / name).iterdir()) for folder in (held, learned)]
         assert [*parts[0], *parts[1]] == sorted(path.name for path in (tmp_path / "photos" / name).iterdir())
@@ -58,8 +59,31 @@ def test_every_part_can_be_left_out(part: str, tmp_path: Path) -> None:
     """Two tasks of two colours on an untrained tiny backbone: a figure in every column, and nothing is left behind."""
     for seed, split in enumerate(("train", "val")):
         draw_task(tmp_path / split, "red", "green", "blue", "white", count=8, seed=seed)
-    found = ablation.run(part, [["red", "green"], ["blue", "white"]], 0, tmp_path / "work", data=tmp_path, new_store=new_store)
+
+    def pictures(place: Path) -> development.Folders:
+        return *development.divided(tmp_path / "train", place), tmp_path / "val"
+
+    found = ablation.run(part, [["red", "green"], ["blue", "white"]], 0, tmp_path / "work", pictures=pictures, new_store=new_store)
     assert set(found) >= set(ablation.FIELDS) - {"commit", "machine", *ablation.KEY}
     assert len(found["curve"]) == len(found["matrix"]) == 2
     assert 0.25 <= found["a_t"] <= 1
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.shared
+def test_no_tile_to_choose_by_is_one_of_a_test(tmp_path: Path) -> None:
+    """Neither the built-in backbone's training nor the scenario nor its own parts share one; each class has what it should."""
+    from continual.scenarios import TILES
+    from distil.places import PARTS
+
+    numbers = [set(numbers) for _, numbers in development.OF_EACH_CLASS.values()]
+    used = [set(PARTS["distil"]), *(set(PARTS[part][:count]) for part, count in TILES.values())]
+    for i, those in enumerate(numbers):
+        assert not any(those & others for others in [*numbers[:i], *used])
+    folders = development.tiles(tmp_path)
+    for folder, (part, wanted) in zip(folders, development.OF_EACH_CLASS.values(), strict=True):
+        classes = sorted(folder.iterdir())
+        assert len(classes) == 100
+        assert [[int(tile.stem) for tile in sorted(one.iterdir())] for one in classes] == [list(wanted)] * 100
+        assert set(wanted) <= set(PARTS[part])
+    assert {name for task in development.DEVELOPMENT["tiles"].order(0) for name in task} == {path.name for path in folders[0].iterdir()}

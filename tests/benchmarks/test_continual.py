@@ -1,6 +1,7 @@
 """The comparison of continual learners: what its columns mean, that it resumes, and every row of it on a tiny model."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,9 @@ def test_every_setting_is_in_the_hash() -> None:
 def test_the_table_says_what_is_not_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Means over the orders that are there; a row without any is not measured; the gap is to the best joint row."""
     shown = {name: METHODS[name] for name in ("ridge", "joint-probe", "slda")}
+    now = {name: running.key_of(method, method.choices[0], split="test")["configuration"] for name, method in shown.items()}
     known = [
-        {**dict.fromkeys(rows.FIELDS, "1"), **{k: str(v) for k, v in _fields(row=row, order=order, a_t=a_t).items()}}
+        {**dict.fromkeys(rows.FIELDS, "1"), **{k: str(v) for k, v in _fields(row=row, order=order, a_t=a_t, configuration=now[row]).items()}}
         for row, order, a_t in (("ridge", 0, 0.5), ("ridge", 1, 0.7), ("joint-probe", 0, 0.9))
     ]  # fmt: skip
     known += [{**row, "scenario": "near", "a_t": "0.1"} for row in known]
@@ -165,6 +167,21 @@ def test_what_is_finished_is_not_run_again() -> None:
     assert running.unfinished(method, method.choices, known, **{**place, "split": "test"}) == [0, 1, 2]
 
 
+def test_a_row_with_edgecls_head_is_another_one_when_the_head_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On test only: what it chose on val it keeps. Rows with the head of before are not of today, and are run again."""
+    place = {"order": 0, "seed": 0, "tasks": 9, "scenario": ""}
+    keys = []
+    for shrinkage in (0.9, 0.5):
+        monkeypatch.setattr(running, "HEAD", {"shrinkage": shrinkage})
+        keys.append({(name, split): running.key_of(METHODS[name], METHODS[name].choices[0], split=split, **place)
+                     for name in ("replay-ours", "replay") for split in ("val", "test")})  # fmt: skip
+    before, now = keys
+    assert {key for key in now if before[key] != now[key]} == {("replay-ours", "test")}
+    known = [{name: str(value) for name, value in key["replay-ours", "test"].items()} for key in keys]
+    assert running.of_today(METHODS["replay-ours"], known) == known[1:]
+    assert 0 in running.unfinished(METHODS["replay-ours"], METHODS["replay-ours"].choices, known[:1], split="test", **place)
+
+
 def test_no_row_has_more_than_eight_configurations() -> None:
     """And each trained one has eight; every method of the closed forms, the peers and the ceilings is measured as many times as it must be."""
     several = {name: len(method.choices) for name, method in {**METHODS, **IN_SCENARIOS}.items() if len(method.choices) != 8}
@@ -187,6 +204,33 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
         draw_task(place / split, *(name for name in names if (split, name) != ("val", "green")), count=12, seed=seed)
     tasks = [names[:2], names[2:4], names[4:]]
     return bench_of(place, {0: tasks}, TINY, random_state(TINY, 0), first_block=1, work=place / "work")
+
+
+def test_edgecls_head_has_the_covariance_of_every_picture_so_far(bench: Any) -> None:
+    """With a backbone that does not move, the head after three tasks with two kept pictures of each class is what all pictures give."""
+    from continual.edgecls_head import EdgeclsHead
+    from continual.upper import features
+
+    from edgecl.gaussians import within
+    from edgecl.head import fit_head
+
+    course, vit = bench.course(0, split="test", tasks=3, seed=0), bench.vit()
+    head = EdgeclsHead(bench, vit)
+    kept = bench.train.at(np.zeros(0, np.intp))
+    for task in range(3):
+        head.before(course.taught(task), list(kept.tokens()), kept.labels)
+        answer = head.after()
+        labels, taught = np.concatenate([course.taught(task).labels, kept.labels]), course.taught(task)
+        fitted_on = np.concatenate([features(vit, bench, taught), features(vit, bench, kept)])
+        places = [np.flatnonzero(bench.train.labels == c)[:2] for c in course.seen(task)]
+        kept = bench.train.at(np.concatenate(places))
+    covariance = within(features(vit, bench, bench.train), bench.train.labels)
+    noise = np.random.default_rng(0).normal(size=bench.test.file.shape).astype(np.float16)
+    asked = replace(bench.test, file=noise)  # that is like no class, so that the answers hang on the covariance
+    seen = features(vit, bench, asked)
+    expected = fit_head(fitted_on, labels, capacity=6, covariance=covariance).logits(seen).argmax(axis=1)
+    assert (answer(asked) == expected).all()
+    assert (fit_head(fitted_on, labels, capacity=6).logits(seen).argmax(axis=1) != expected).any()
 
 
 @pytest.mark.slow

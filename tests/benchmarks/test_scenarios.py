@@ -191,16 +191,20 @@ def test_what_does_not_go_together_is_refused(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_table_of_a_scenario(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only its own rows, and edgecl's by its present configuration; the gap is to joint; one at a time is compared with one task."""
+    """Only its own rows, each by its present configuration; the gap is to joint; one at a time is compared with one task."""
 
     def known(row: str, configuration: str, a_t: float, scenario: str) -> dict[str, str]:
         return {**dict.fromkeys(rows.FIELDS, "1"), "row": row, "configuration": configuration, "split": "test", "order": "0", "seed": "0",
                 "a_t": str(a_t), "scenario": scenario}  # fmt: skip
 
-    now = running.key_of(EDGECL, EDGECL.choices[0])["configuration"]
+    now, joint, ridge = (
+        running.key_of(method, method.choices[0], split="test")["configuration"]
+        for method in (EDGECL, METHODS["joint-full-ours"], METHODS["ridge"])
+    )
     there = [
         known("edgecl", now, 0.85, "one-by-one"), known("edgecl", "older", 0.1, "one-by-one"), known("edgecl", now, 0.2, "near"),
-        known("joint-full-ours", "c", 0.9, "one-by-one"), known("ridge", "c", 0.7, ""),
+        known("joint-full-ours", joint, 0.9, "one-by-one"), known("joint-full-ours", "other head", 0.95, "one-by-one"),
+        known("ridge", ridge, 0.7, ""),
     ]  # fmt: skip
     monkeypatch.setattr(rows, "read", lambda *path: there)
     monkeypatch.setattr(ours, "rows", lambda: [known("edgecl", "frozen", 0.88, ""), {**known("edgecl", "frozen", 0.1, ""), "order": "1"}])

@@ -63,6 +63,8 @@ def test_on_an_equal_parent_it_is_the_packed_version(board: Board, boards: Path,
     assert (made.thresholds, made.temperature, made.next_row) == (packed.thresholds, packed.temperature, packed.next_row)
     assert made.operation == "apply"
     assert made.checks["bundle"]["deterministic"] == packed.deterministic
+    spreads = [those.statistics(number) for those, number in ((store, made.number), (Store.open(boards / "one"), packed.number))]
+    assert np.array_equal(*(spread.covariance for spread in spreads if spread is not None))
     assert [(step.adapter, step.coefficients) for step in made.recipe.steps] == [(s.adapter, s.coefficients) for s in packed.recipe.steps]
     assert not [finding for finding in verify(store, deep=True) if finding.damage]
 
@@ -96,7 +98,9 @@ def test_boards_apply_each_other_s_bundles(board: Board, boards: Path, tmp_path:
         names = ("red", "green", "blue", "yellow", "grey", "black")
         assert accuracy(store, tmp_path / f"new-{name}", *names) >= 0.9
         recipes.append({step.adapter for step in current(store).recipe.steps})
-        assert (store.statistics(current(store).number) is None) == pictures
+        statistics = store.statistics(current(store).number)
+        assert statistics is not None
+        assert (not statistics.means) == pictures
         assert (done.accuracy["validation"] is None) != pictures
     assert recipes[0] == recipes[1]
 

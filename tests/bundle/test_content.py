@@ -9,9 +9,10 @@ import pytest
 
 from edgecl.adapter import adapter_files, adapter_hash
 from edgecl.bundle.container import packed
-from edgecl.bundle.content import Model, header_of, parts_of
+from edgecl.bundle.content import MODEL_FILE, Model, header_of, parts_of
 from edgecl.errors import BadInput
 from edgecl.manifest import ClassEntry, Recipe, Thresholds
+from edgecl.tensors import parsed_tensors
 from tests.bundle.builders import TASK, bundle_bytes, contents_and_parts, read
 from tests.store.builders import TINY, random_adapter
 
@@ -69,6 +70,21 @@ def test_an_adapter_has_the_hash_that_it_is_named_by() -> None:
     renamed = {name.replace(CARRIED.adapter, "c" * 64): data for name, data in parts.items()}
     with pytest.raises(BadInput, match="the adapter cccccccccccc does not have the hash"):
         read(packed(header_of(contents, renamed), renamed))
+
+
+@pytest.mark.parametrize(("smallest", "taken"), [(0.0, True), (-1e-6, True), (-0.5, False), (-1e38, False)])
+def test_a_covariance_is_one(smallest: float, taken: bool) -> None:
+    """The head is solved from it; a rounding below zero is none of its faults."""
+    contents, parts = contents_and_parts()
+    square = np.diag([smallest, *[1.0] * (TINY.width - 1)]).astype(np.float32)
+    model = Model(**{**parsed_tensors(parts[MODEL_FILE]), "covariance": square[np.tril_indices(TINY.width)]})
+    parts = {**parts, MODEL_FILE: model.to_bytes()}
+    data = packed(header_of(contents, parts), parts)
+    if taken:
+        assert np.array_equal(read(data).model.gaussians(contents.classes).covariance, square)
+        return
+    with pytest.raises(BadInput, match=r"contradicts itself: covariance has the eigenvalue -.* expected none below zero"):
+        read(data)
 
 
 def test_a_task_of_vit_tiny_is_below_half_a_megabyte() -> None:

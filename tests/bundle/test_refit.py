@@ -7,7 +7,7 @@ import pytest
 
 from edgecl.bundle.matching import match
 from edgecl.bundle.refit import Views, carried_over, refit
-from edgecl.gaussians import Gaussians
+from edgecl.gaussians import Gaussians, within
 from edgecl.head import empty_head
 from edgecl.manifest import KeptPicture, Thresholds
 from edgecl.sight import Sight
@@ -36,11 +36,38 @@ def test_each_follows_from_its_own_backbone() -> None:
     sight = sight_of("id-tea", "id-tea", "id-tea", "id-tea")
     known = Gaussians({"id-x": np.zeros(32, np.float32), "id-gone": np.zeros(32, np.float32)}, np.eye(32, dtype=np.float32))
     found = carried_over(BUNDLE, MATCHED, known, sight, Views(before=AFTER - 2, packed=AFTER - 1, after=AFTER))
-    assert found is not None
     there = BUNDLE.model.gaussians(BUNDLE.contents.classes).means
     assert set(found.means) == {"id-cola", "id-fanta", "id-x"}
     np.testing.assert_allclose(found.means["id-cola"], there["id-cola"] + 1, atol=1e-4)
     np.testing.assert_allclose(found.means["id-x"], 2.0, atol=1e-4)
+
+
+def test_each_side_s_spread_counts_by_its_classes() -> None:
+    """Two here (tea, x) and two in the bundle; a store of before knows what its pictures show; a version as it was packed has the packed one's."""
+    sight, views = sight_of("id-tea", "id-tea", "id-tea", "id-tea"), Views(before=AFTER, packed=AFTER, after=AFTER)
+    theirs = BUNDLE.model.gaussians(BUNDLE.contents.classes).covariance
+    known = Gaussians({}, 2 * np.eye(32, dtype=np.float32))
+    found = carried_over(BUNDLE, MATCHED, known, sight, views)
+    np.testing.assert_allclose(found.covariance, (known.covariance + theirs) / 2, atol=1e-5)
+    found = carried_over(BUNDLE, MATCHED, None, sight, views)
+    np.testing.assert_allclose(found.covariance, (within(AFTER, [0] * 4) + 2 * theirs) / 3, atol=1e-5)  # of x there is no picture
+    found = carried_over(BUNDLE, replace(MATCHED, as_packed=True), known, sight, views)
+    np.testing.assert_allclose(found.covariance, theirs, atol=1e-5)
+
+
+def test_the_head_is_fitted_by_the_spread_that_is_known() -> None:
+    """Two pictures of a class each say nothing of it; where it is wide along a direction, that direction tells classes apart less."""
+    sight = sight_of("id-tea", "id-x")
+    after = np.zeros((2, 32), np.float32)
+    after[0, :2], after[1, :2] = (1, 0), (0, 1)
+    asked = np.zeros((1, 32), np.float32)
+    asked[0, :2] = (0.8, 0.5)  # nearer to tea, unless the first direction says little
+    answers = []
+    for wide in (1.0, 50.0):
+        covariance = np.diag([wide, *[1.0] * 31]).astype(np.float32)
+        head = refit(MATCHED, Gaussians({}, covariance), [], sight, after, empty_head(16, 32), BUNDLE).head
+        answers.append(int(head.logits(asked)[0, :2].argmax()))
+    assert answers == [0, 1]
 
 
 @pytest.mark.parametrize(("taught", "drawn"), [(["id-x"], True), ([], False)])
@@ -64,7 +91,8 @@ def test_a_limit_for_unknown_is_measured_or_there_is_none(held: int, limited: bo
     random = np.random.default_rng(1)
     after = np.concatenate([np.eye(32, dtype=np.float32)[:2] * 3, random.normal(size=(held, 32)).astype(np.float32)])
     sight = replace(fit, rows=np.array([0, 1, *[i % 2 for i in range(held)]]), judge=np.arange(2, 2 + held))
-    found = refit(MATCHED, None, [], sight, after, empty_head(16, 32), BUNDLE)
+    spread = Gaussians({}, np.eye(32, dtype=np.float32))
+    found = refit(MATCHED, spread, [], sight, after, empty_head(16, 32), BUNDLE)
     assert BUNDLE.contents.thresholds.unknown_above == 0.5
     if not limited:
         assert (found.thresholds, found.temperature) == (Thresholds(), BUNDLE.contents.temperature)

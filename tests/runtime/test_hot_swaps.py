@@ -27,3 +27,4 @@ def test_a_missed_must_is_named() -> None:
     assert missed(well) == []
     ill = {"rate_near_swaps": 0.94, "memory_growth": 0.06, "sampled_logits": 5, "sampled_logits_equal": 4, "torch_imported": True}
     assert len(missed(ill)) == 4
+    assert len(missed({**well, "rate_near_swaps": float("nan")})) == 1, "what could not be compared does not hold"
