@@ -53,10 +53,10 @@ def carried_over(bundle: Bundle, matched: Matched, known: Gaussians | None, sigh
         own = [i for i in anchors if sight.kept[i].class_id in others]
         seen = measured(views.after[own], [sight.kept[i].class_id for i in own])
         kept, share = seen.only(()), len(seen.means)
-    if matched.as_packed:  # the packed version knew these classes, too
-        share = 0
-    shares = np.array([share, len(brought.means)], np.float64) / max(share + len(brought.means), 1)
-    covariance = shares[0] * kept.covariance + shares[1] * brought.covariance
+    part = (
+        0.0 if matched.as_packed else share / max(share + len(brought.means), 1)
+    )  # as packed: that version knew all classes that are here
+    covariance = part * kept.covariance + (1 - part) * brought.covariance
     return Gaussians({**kept.means, **brought.means}, covariance.astype(np.float32))
 
 
