@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgecl.calibrate import fit_unknown
 from edgecl.errors import UsageError
+from edgecl.gaussians import Gaussians, transported
 from edgecl.head import Head, beside_fixed_rows, make_head
 from edgecl.manifest import ClassEntry, KeptPicture, Manifest, Recipe
 from edgecl.preprocess import geometry_of
@@ -190,18 +191,34 @@ def _refitted(
 ) -> Draft:
     """A head for the remaining classes, from the memory as the remaining recipe sees it; classes without a picture keep their row."""
     sight, features = _look(store, parent, recipe, classes, memory, make_predictor)
+    statistics = _followed(store, parent, sight, features, make_predictor)
     old = Head(*store.head(parent.number))
     pictured = set(sight.rows[sight.fit].tolist())
     fixed = np.array([entry.row for entry in classes if entry.row not in pictured], dtype=np.intp)
     head, temperature = old, parent.temperature
     if pictured:
-        head, temperature = fit_calibrated(features, sight.rows, fit=sight.fit, judge=sight.judge, capacity=parent.capacity)
+        covariance = statistics.covariance if statistics is not None else None
+        head, temperature = fit_calibrated(
+            features, sight.rows, fit=sight.fit, judge=sight.judge, capacity=parent.capacity, covariance=covariance
+        )
         if len(fixed):
             head = beside_fixed_rows(head, old, fixed, features[sight.fit], sight.rows[sight.fit])
     used = sorted(entry.row for entry in classes)
     thresholds = fit_unknown(head.logits(features[sight.judge]), used)
     draft = _draft(parent, sight, features, task=task, recipe=recipe, classes=classes, memory=memory, head=head)
-    return replace(draft, graph=_graph(store, parent), temperature=temperature, thresholds=thresholds)
+    left = statistics and statistics.only(entry.id for entry in classes)
+    return replace(draft, graph=_graph(store, parent), temperature=temperature, thresholds=thresholds, statistics=left)
+
+
+def _followed(
+    store: Store, parent: Manifest, sight: Sight, features: NDArray[np.float32], make_predictor: MakePredictor
+) -> Gaussians | None:
+    """The parent's statistics where the remaining weights are, by the pictures that both see; their covariance keeps the task's share."""
+    known = store.statistics(parent.number)
+    if known is None or not len(sight.kept):
+        return known
+    [before] = features_of(store, parent.number, store.merged_state(parent.recipe), make_predictor, sight.inputs)
+    return transported(known, before[sight.fit], features[sight.fit])
 
 
 def _draft(

@@ -11,11 +11,14 @@ import pytest
 from edgecl.errors import UsageError
 from edgecl.evaluate import evaluate
 from edgecl.forget import forget_class, forget_task
+from edgecl.gaussians import transported
 from edgecl.layout import FREE_BIAS
 from edgecl.pictures import find
 from edgecl.preprocess import geometry_of
 from edgecl.runtime.ort import OrtPredictor
 from edgecl.runtime.selftest import read_canary
+from edgecl.search import fit_calibrated
+from edgecl.sight import features_of, prepared
 from edgecl.store import Store
 from tests.teaching import draw_task, teach
 
@@ -57,6 +60,27 @@ def test_forgetting_a_middle_task_takes_its_vector_and_leaves_the_rest(store: St
     assert sorted(entry.name for entry in manifest.classes) == ["green", "red", "violet", "white"]
     assert not [picture for picture in store.memory(result.version) if picture.task == "t0002-second"]
     assert accuracy(store, draw_task(tmp_path / "new", "red", "green", "violet", "white", seed=9)) >= 0.9
+
+
+def test_the_spread_within_classes_follows_and_the_head_is_fitted_by_it(store: Store) -> None:
+    """It is known of more pictures than those that are kept; they only say how the backbone moved."""
+    version = forget_task(store, "t0002-second", make_predictor=ort).version
+    manifest, geometry = store.manifest(version), geometry_of(store.facts.architecture)
+    sight = prepared(store.memory(version), store.picture, {entry.id: entry.row for entry in manifest.classes}, geometry)
+    before, after = (
+        features_of(store, number, store.merged_state(store.manifest(number).recipe), ort, sight.inputs)[0] for number in (3, version)
+    )
+    known, left = store.statistics(3), store.statistics(version)
+    assert known is not None
+    assert left is not None
+    expected = transported(known, before[sight.fit], after[sight.fit])
+    np.testing.assert_allclose(left.covariance, expected.covariance, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(left.covariance, known.covariance, rtol=1e-3)
+    split = {"fit": sight.fit, "judge": sight.judge, "capacity": manifest.capacity}
+    heads = [fit_calibrated(after, sight.rows, covariance=covariance, **split)[0] for covariance in (left.covariance, None)]
+    rows, found = manifest.rows(), store.head(version)[0].astype(np.float32)
+    differ = [float(np.abs(found[rows] - head.weight[rows].astype(np.float32)).max()) for head in heads]
+    assert differ[0] < 1e-2 * np.abs(found).max() < differ[1]
 
 
 def test_its_rows_are_free_and_not_reused_yet(store: Store, tmp_path: Path) -> None:
