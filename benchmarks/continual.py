@@ -45,9 +45,9 @@ def main() -> None:
     if arguments.choose or arguments.run:
         return
     if arguments.scenario:
-        print_scenario(arguments.scenario, IN_SCENARIOS, seed=arguments.seed)
+        print_scenario(arguments.scenario, IN_SCENARIOS, seed=arguments.seed, earlier=arguments.earlier)
     else:
-        print_table(METHODS, seed=arguments.seed)
+        print_table(METHODS, seed=arguments.seed, earlier=arguments.earlier)
 
 
 def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,6 +57,9 @@ def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run", nargs="+", choices=RUNNABLE, default=[], metavar="ROW")
     parser.add_argument("--scenario", choices=SCENARIOS, default="", metavar="NAME", help=f"another course: {', '.join(SCENARIOS)}")
     parser.add_argument("--order", type=int, nargs="+", help="only these orders", choices=[0, 1, 2])
+    parser.add_argument(
+        "--earlier", action="store_true", help="in the table, where a row is not measured, how it was before edgecl changed"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=rows.HERE / "work" / "continual", help="where tokens and stores lie")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)

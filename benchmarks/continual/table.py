@@ -13,13 +13,13 @@ from continual.scenarios import SCENARIOS
 COLUMNS = ("A_T", "average", "forgetting", "transfer", "gap", "bytes/class", "s/task", "MiB", "cost")
 
 
-def print_table(methods: Mapping[str, Method], *, seed: int) -> None:
+def print_table(methods: Mapping[str, Method], *, seed: int, earlier: bool = False) -> None:
     """One line per method, each figure the mean over the orders that were run."""
     for name, meaning in measures.DEFINITIONS.items():
         print(f"{name}: {meaning}")
     titles = {ours.NAME: "edgecl", **{name: method.title for name, method in methods.items()}}
     known = rows.find(rows.read(), seed=seed, scenario="")
-    found = {ours.NAME: rows.find(ours.rows(), seed=seed), **{name: of_today(method, known) for name, method in methods.items()}}
+    found = {ours.NAME: rows.find(ours.rows(), seed=seed), **_newest(methods, known, titles, earlier=earlier)}
     ceiling = max((_mean(found[name], "a_t") for name, method in methods.items() if method.joint and found[name]), default=float("nan"))
     print("\n" + " ".join([f"{'':58}", f"{'orders':6}", *(f"{name:>11}" for name in COLUMNS)]))
     for name, title in titles.items():
@@ -30,19 +30,32 @@ def print_table(methods: Mapping[str, Method], *, seed: int) -> None:
             _print_difference(kind, titles, found, max(rivals, key=lambda name: _mean(found[name], "a_t")))
 
 
-def print_scenario(scenario: str, methods: Mapping[str, Method], *, seed: int) -> None:
-    """One line per method, each by what it is set to now."""
+def print_scenario(scenario: str, methods: Mapping[str, Method], *, seed: int, earlier: bool = False) -> None:
+    """One line per method."""
     print(SCENARIOS[scenario].__doc__)
     known = rows.find(rows.read(), seed=seed, scenario=scenario)
-    found = {name: of_today(method, known) for name, method in methods.items()}
+    titles = {name: method.title for name, method in methods.items()}
+    found = _newest(methods, known, titles, earlier=earlier)
     ceiling = max((_mean(found[name], "a_t") for name, method in methods.items() if method.joint and found[name]), default=float("nan"))
     print("\n" + " ".join([f"{'':58}", *(f"{name:>11}" for name in ("A_T", "average", "forgetting", "gap"))]))
-    for name, method in methods.items():
-        print(f"{method.title:58} {_short_line(found[name], ceiling) if found[name] else 'not measured'}")
+    for name in methods:
+        print(f"{titles[name]:58} {_short_line(found[name], ceiling) if found[name] else 'not measured'}")
     together = rows.find(ours.rows(), order=0, seed=seed)
     if scenario == "one-by-one" and found[ours.NAME] and together:
         less = _mean(together, "a_t") - _mean(found[ours.NAME], "a_t")
         print(f"edgecl, the last nine classes as one task minus one at a time, A_T: {100 * less:+.1f} points")
+
+
+def _newest(
+    methods: Mapping[str, Method], known: list[dict[str, str]], titles: dict[str, str], *, earlier: bool
+) -> dict[str, list[dict[str, str]]]:
+    """Each method's rows by what it is set to now; with `earlier`, where there are none, those from before edgecl or its head was changed."""
+    found = {name: of_today(method, known) for name, method in methods.items()}
+    before = {name: rows.find(known, row=name, split="test") for name in methods if earlier and not found[name]}
+    titles.update({name: f"{titles[name]} *" for name, those in before.items() if those})
+    if any(before.values()):
+        print("*: before edgecl or its head was changed")
+    return found | before
 
 
 def _print_difference(kind: str, titles: Mapping[str, str], found: Mapping[str, list[dict[str, str]]], best: str) -> None:

@@ -216,6 +216,13 @@ def test_the_table_of_a_scenario(capsys: pytest.CaptureFixture[str], monkeypatch
     assert lines[METHODS["joint-full-ours"].title][-1] == "0.0"
     assert lines["ridge regression"] == ["not", "measured"]
     assert "edgecl, the last nine classes as one task minus one at a time, A_T: +3.0 points" in printed
+    assert "*" not in printed
+    there[:] = [row for row in there if row["configuration"] != joint]
+    print_scenario("one-by-one", IN_SCENARIOS, seed=0, earlier=True)
+    printed = capsys.readouterr().out
+    lines = {line[:58].strip(): line[58:].split() for line in printed.splitlines()}
+    assert (lines["edgecl"][0], lines[f"{METHODS['joint-full-ours'].title} *"][0]) == ("85.0", "95.0")
+    assert "*: before edgecl or its head was changed" in printed
 
 
 @pytest.mark.parametrize(
