@@ -107,6 +107,7 @@ PARTS = {
     "coefficient 1, not chosen": Part({"coefficients": (1.0,)}),
     "no remembered pictures in training": Part({"replay_per_new": 0.0}),
     "one look at remembered pictures per new one": Part({"replay_per_new": 1.0}),
+    "three looks at remembered pictures per new one": Part({"replay_per_new": 3.0}),
     "every remembered picture once per epoch: time grows": Part(patches={"edgecl.training.epoch_order": swept}),
     "no augmentation": Part(patches={"edgecl.training.augment": plainly_resized}),
     "no label smoothing": Part({"label_smoothing": 0.0}),
@@ -115,7 +116,9 @@ PARTS = {
     "the head's covariance from kept pictures alone": Part(patches={"edgecl.search.fit_head": kept_alone}),
     "the head's covariance shrunk by 0.9": Part(patches={"edgecl.search.fit_head": rounder}),
     "half as many epochs": Part({"epochs": 2}),
+    "twice as many epochs": Part({"epochs": 8}),
     "half the learning rate": Part({"learning_rate": 1e-3}),
+    "twice the learning rate": Part({"learning_rate": 4e-3}),
 }
 
 
