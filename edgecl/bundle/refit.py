@@ -53,9 +53,8 @@ def carried_over(bundle: Bundle, matched: Matched, known: Gaussians | None, sigh
         own = [i for i in anchors if sight.kept[i].class_id in others]
         seen = measured(views.after[own], [sight.kept[i].class_id for i in own])
         kept, share = seen.only(()), len(seen.means)
-    part = (
-        0.0 if matched.as_packed else share / max(share + len(brought.means), 1)
-    )  # as packed: that version knew all classes that are here
+    # The packed version knew all classes that are here where this one is as it was packed: then its word alone counts.
+    part = 0.0 if matched.as_packed else share / max(share + len(brought.means), 1)
     covariance = part * kept.covariance + (1 - part) * brought.covariance
     return Gaussians({**kept.means, **brought.means}, covariance.astype(np.float32))
 
