@@ -65,6 +65,7 @@ def walk(window: Browser, page: str, camera: TurnedCamera, album: Album, *, know
     window.resize(*WIDTHS["phone"])
     window.go(page)
     label_is(window, known)
+    window.run("window.button = document.querySelector('#something-else')")
     frame = window.run("return document.querySelector('#frame').src")
     window.wait(f"document.querySelector('#frame').src !== '{frame}'")
     assert window.run("return document.querySelector('#frame').naturalWidth") == 640
@@ -72,6 +73,7 @@ def walk(window: Browser, page: str, camera: TurnedCamera, album: Album, *, know
 
     camera.at = new
     window.wait(f"document.querySelector('#label').innerText !== '{known}'", limit_s=30)
+    assert window.run("return window.button.isConnected")  # nothing that one may be about to tap is exchanged meanwhile
     window.click("#something-else")
     window.type("#class-filter", new)
     album.take("correct")

@@ -23,6 +23,10 @@ def missing_browser() -> str:
     return f"{' and '.join(absent)} missing (Debian: apt-get install chromium chromium-driver)" if absent else ""
 
 
+class StaleElement(AssertionError):
+    """The element that a command names is no longer part of the page."""
+
+
 class Browser:
     """One window."""
 
@@ -56,7 +60,16 @@ class Browser:
         return found
 
     def click(self, selector: str) -> None:
-        """As a person would, who scrolls there first: it must be visible and nothing may lie over it."""
+        """As a person would, who scrolls there first: it must be visible and nothing may lie over it.
+
+        What the page draws anew between the look and the click is looked for again, once.
+        """
+        try:
+            self._click(selector)
+        except StaleElement:
+            self._click(selector)
+
+    def _click(self, selector: str) -> None:
         element = self.find(selector)
         self.run("arguments[0].scrollIntoView({block: 'center'})", element)
         self._ask("POST", f"/element/{element[ELEMENT]}/click", {})
@@ -129,7 +142,9 @@ def ask(method: str, url: str, body: Any = None) -> Any:
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.load(response)["value"]
     except urllib.error.HTTPError as error:
-        raise AssertionError(f"{method} {url} {str(body)[:200]}: {json.load(error)['value'].get('message', '')[:500]}") from None
+        answer = json.load(error)["value"]
+        kind = StaleElement if answer.get("error") == "stale element reference" else AssertionError
+        raise kind(f"{method} {url} {str(body)[:200]}: {answer.get('message', '')[:500]}") from None
 
 
 @contextmanager

@@ -12,10 +12,12 @@ export const shown = { camera: 0, index: -1, answer: null };
 
 let known = [];
 let choicesAt = -CHOICES_MS;
+let offered = "";
 let choosing = false;
 
 export function startFrames(onPulse) {
   loop(onPulse);
+  byId("something-else").addEventListener("click", chooseClass);
   byId("cameras").addEventListener("change", (event) => {
     shown.camera = Number(event.target.value);
     shown.index = -1;
@@ -90,10 +92,11 @@ export function bar(name, part, right = percent(part)) {
 function offer(answer) {
   byId("correct").hidden = !answer.label;
   const others = answer.top.map(([name]) => name).filter((name) => answer.unknown || name !== answer.label).slice(0, CHOICES);
-  byId("choices").replaceChildren(
-    ...others.map((name) => el("button", { click: () => correct(name) }, shownName(name))),
-    el("button", { id: "something-else", click: chooseClass }, "Something else …"),
-  );
+  const box = byId("choices");
+  const names = JSON.stringify(others);
+  if (names === offered || box.matches(":active, :has(:focus-visible)")) return; // a button exchanged between press and release hears no click
+  offered = names;
+  box.replaceChildren(...others.map((name) => el("button", { click: () => correct(name) }, shownName(name))));
 }
 
 /** Send the frame that was on the screen at the tap to the next task of a class. */
