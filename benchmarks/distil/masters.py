@@ -30,6 +30,7 @@ class Masters:
         self.values = [value.detach().clone().float() for value in model.parameters()]
         self._live = list(model.to(computed_in).parameters())
         self._weight_decay = weight_decay
+        self._computed_in = computed_in
         named = enumerate(zip(self.names, self.values, strict=True))
         self._matrices = [i for i, (name, value) in named if "blocks." in name and value.ndim == 2]
         others = [v for i, v in enumerate(self.values) if i not in self._matrices]
@@ -66,7 +67,7 @@ class Masters:
                 by_shape.setdefault((wide.shape[0], wide.shape[1]), []).append((i, wide))
         steps: dict[int, list[Tensor]] = {}
         for (_, columns), parts in by_shape.items():
-            straight = orthogonal(torch.stack([part for _, part in parts])) * LIKE_ADAM * columns**0.5
+            straight = orthogonal(torch.stack([part for _, part in parts]), self._computed_in) * LIKE_ADAM * columns**0.5
             for (i, _), update in zip(parts, straight, strict=True):
                 steps.setdefault(i, []).append(update)
         with torch.no_grad():
@@ -107,10 +108,10 @@ class Masters:
         self.follow()
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
+def orthogonal(matrices: Tensor, computed_in: torch.dtype = MULTIPLIED_IN) -> Tensor:
     """`[k, m, n]`, m <= n: nearly the nearest matrices with orthonormal rows, by Newton-Schulz; singular values end in 0.7 to 1.2."""
     a, b, c = NEWTON_SCHULZ
-    x = (matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(MULTIPLIED_IN)
+    x = (matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(computed_in)
     for _ in range(ITERATIONS):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x

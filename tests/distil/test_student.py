@@ -90,6 +90,9 @@ def test_an_orthogonal_step_is_as_long_in_every_direction() -> None:
     straight = orthogonal((left * torch.logspace(0, 2, 8)) @ right.mT)
     along = (left.mT @ straight @ right).diagonal(dim1=1, dim2=2)
     assert 0.6 < float(along.min()) <= float(along.max()) < 1.3
+    roughly = orthogonal((left * torch.logspace(0, 2, 8)) @ right.mT, torch.bfloat16)
+    assert roughly.dtype == torch.float32
+    assert torch.equal(roughly, roughly.bfloat16().float()), "computed in the type that was asked for"
 
 
 def test_muon_moves_the_blocks_and_adamw_the_rest() -> None:
