@@ -4,10 +4,11 @@ import errno
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from edgecl import __version__
 from edgecl.cli.apply import apply
 from edgecl.cli.demo import demo
 from edgecl.cli.devices import devices
@@ -59,8 +60,16 @@ INTERRUPTED = Interrupted.exit_code
 _ClickError: Any = typer.BadParameter.__mro__[2]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgecl {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _about() -> None:
+def _about(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print which edgecl this is.")] = False,
+) -> None:
     """Teach the classifier of a camera new classes on the device itself, and take them back."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgecl import __version__
 from edgecl.cli import main
 from edgecl.errors import EdgeclError, GateFailed, MissingExtra, StoreBusy
 from edgecl.store import Store
@@ -31,6 +32,12 @@ def test_a_deliberate_error_is_one_line_and_its_code(
     failing(monkeypatch, kind("met 3, expected 4. Try again."))
     assert main(["promote", "1", *flags]) == kind.exit_code
     assert capsys.readouterr() == ("", "error: met 3, expected 4. Try again.\n")
+
+
+def test_it_says_which_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """`edgecl --version` answers without a command and without a store."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"edgecl {__version__}\n", "")
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
