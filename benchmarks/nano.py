@@ -1,7 +1,8 @@
 """How well the built-in backbone sees beside ViT-Tiny: frozen features and a linear head on CIFAR-100 tiles and on the Grocery photos.
 
-    python -m benchmarks.nano --cache DIR                                # both, on the test parts; writes results/nano.csv
-    python -m benchmarks.nano --cache DIR --development --weights FILE   # another student on the validation tiles; writes nothing
+    python -m benchmarks.nano --cache DIR                      # both, on the test parts; writes results/nano.csv
+    python -m benchmarks.nano --weights FILE...                # a rerun of its training beside the built-in weights; results/nano_reruns.csv
+    python -m benchmarks.nano --weights FILE... --development  # the same on the validation tiles; writes nothing
 
 The same for both backbones: pictures through edgecl's preprocessing, features in fp32, then (a) ridge regression onto one-hot rows, features
 standardised on what it is fitted on, its strength chosen on the validation part (tiles 425 to 449 of each class, Grocery's `val`), and (b) edgecl's own
@@ -12,6 +13,7 @@ is fitted on, validated or tested with was seen while the student was taught, an
 import argparse
 import csv
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,15 @@ from numpy.typing import NDArray
 
 from benchmarks.distil.places import PARTS, SHARED, TEACHER_WEIGHTS, tiles_of
 from edgecl.backbone import Pretrained, Vit, build, load_pretrained, read_weights_file
+from edgecl.backbones import NANO
 from edgecl.head import fit_head
 from edgecl.pictures import find
 from edgecl.preprocess import Geometry, geometry_of, to_input
 
 Array = NDArray[Any]
 RESULTS = Path(__file__).parent / "results" / "nano.csv"
+RERUNS = RESULTS.with_name("nano_reruns.csv")
+HEADS = ("ridge", "edgecl_head")
 STRENGTHS = tuple(10.0**power for power in np.arange(0, 5, 0.5))
 BATCH = 50
 Labelled = tuple[Array, Array]  # uint8 [n, h, w, 3], rows [n]
@@ -88,7 +93,7 @@ def accuracies(fit: Labelled, validate: Labelled, test: Labelled) -> dict[str, f
     }
 
 
-def measure(pretrained: Pretrained, name: str, cache: Path | None, *, development: bool) -> dict[str, float]:
+def measure(pretrained: Pretrained, name: str, cache: Path | None = None, *, development: bool = False) -> dict[str, float]:
     """One backbone on one set; `cache` keeps its features."""
     vit, geometry = build(pretrained.architecture, pretrained.state), geometry_of(pretrained.architecture)
     parts: list[Labelled] = []
@@ -108,40 +113,62 @@ def measure(pretrained: Pretrained, name: str, cache: Path | None, *, developmen
 
 
 def student(path: Path) -> Pretrained:
-    """A checkpoint of `benchmarks.distil.train`."""
-    from benchmarks.distil.student import NANO
-
-    tensors = {
-        key.removeprefix("backbone."): v for key, v in read_weights_file(path).items() if key.startswith("backbone.") and "/" not in key
-    }
+    """A checkpoint of `benchmarks.distil.train`, or the file that its last stage writes."""
+    tensors = read_weights_file(path)
+    if not any(key.startswith("backbone.") for key in tensors):
+        return load_pretrained(NANO.backbone, path)
+    tensors = {key.removeprefix("backbone."): v for key, v in tensors.items() if key.startswith("backbone.") and "/" not in key}
     patch_size = tensors["patch_embed.proj.weight"].shape[-1]
     return Pretrained(dataclasses.replace(NANO, patch_size=patch_size), tensors, None, None, path.name)
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps ViT-Tiny's features")
-    parser.add_argument("--weights", type=Path, help="a checkpoint instead of the built-in weights")
-    parser.add_argument("--development", action="store_true", help="only CIFAR, on its validation part")
-    arguments = parser.parse_args()
-    arguments.cache.mkdir(parents=True, exist_ok=True)
-    tiny = load_pretrained("vit_tiny_patch16_224", TEACHER_WEIGHTS)
-    nano = student(arguments.weights) if arguments.weights else load_pretrained("edgecl_vit_nano")
+def beside_the_teacher(cache: Path) -> None:
+    """The built-in weights and ViT-Tiny on the test parts: print, and write the table."""
+    cache.mkdir(parents=True, exist_ok=True)
+    tiny, nano = load_pretrained("vit_tiny_patch16_224", TEACHER_WEIGHTS), load_pretrained(NANO.backbone)
     rows = []
-    for name in ["cifar100"] if arguments.development else list(SETS):
-        of_tiny = measure(tiny, name, arguments.cache, development=arguments.development)
-        of_nano = measure(nano, name, None, development=arguments.development)
-        for head in ("ridge", "edgecl_head"):
+    for name in SETS:
+        of_tiny, of_nano = measure(tiny, name, cache), measure(nano, name)
+        for head in HEADS:
             part = of_nano[head] / of_tiny[head]
-            print(
-                f"{name} {head}: {nano.architecture.backbone} {of_nano[head]:.2%}, ViT-Tiny {of_tiny[head]:.2%}: {part:.1%} of it",
-                flush=True,
-            )
+            print(f"{name} {head}: {NANO.backbone} {of_nano[head]:.2%}, ViT-Tiny {of_tiny[head]:.2%}: {part:.1%} of it", flush=True)
             rows.append([name, head, f"{of_nano[head]:.4f}", f"{of_tiny[head]:.4f}", f"{part:.4f}"])
-    if not arguments.weights and not arguments.development:
-        with RESULTS.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([("set", "head", "edgecl_vit_nano", "vit_tiny_patch16_224", "part"), *rows])
+    _write(RESULTS, [["set", "head", NANO.backbone, "vit_tiny_patch16_224", "part"], *rows])
+
+
+def beside_the_built_in(files: list[Path], *, development: bool) -> None:
+    """Other students and the built-in weights: print, and write the table unless it is development."""
+    students = {"built in": load_pretrained(NANO.backbone)} | {
+        f"{file.name} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}": student(file) for file in files
+    }
+    rows = []
+    for name in ["cifar100"] if development else list(SETS):
+        for title, pretrained in students.items():
+            found = measure(pretrained, name, development=development)
+            print(f"{name}: {title}: " + ", ".join(f"{head} {found[head]:.2%}" for head in HEADS), flush=True)
+            rows += [[name, head, title, f"{found[head]:.4f}"] for head in HEADS]
+    if not development:
+        _write(RERUNS, [["set", "head", "weights", "accuracy"], *rows])
+
+
+def _write(path: Path, rows: list[list[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def main() -> None:
+    """Parse and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, help="folder that keeps ViT-Tiny's features")
+    parser.add_argument("--weights", type=Path, nargs="+", help="measure these beside the built-in weights instead of ViT-Tiny")
+    parser.add_argument("--development", action="store_true", help="with --weights: only CIFAR, on its validation part")
+    arguments = parser.parse_args()
+    if arguments.weights:
+        beside_the_built_in(arguments.weights, development=arguments.development)
+    elif arguments.cache and not arguments.development:
+        beside_the_teacher(arguments.cache)
+    else:
+        parser.error("give either --cache DIR, or --weights FILE with or without --development")
 
 
 if __name__ == "__main__":

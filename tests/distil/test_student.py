@@ -12,6 +12,7 @@ from benchmarks.distil.masters import Masters, orthogonal
 from benchmarks.distil.student import NANO, Student
 from benchmarks.distil.train import Recipe, Views, _augmented, batches, run
 from benchmarks.distil.views import FILES, GRID
+from benchmarks.nano import student
 from edgecl.backbone import load_pretrained
 
 
@@ -128,3 +129,6 @@ def test_a_run_that_stopped_goes_on_and_ends_as_a_backbone(cache: Path, shared: 
     found = load_pretrained(NANO.backbone, tmp_path / "once" / "edgecl_vit_nano.safetensors")
     assert found.state["norm.weight"].shape == (NANO.width,)
     assert not np.array_equal(found.state["norm.weight"], once["backbone.norm.weight"].astype(np.float16))
+    measured = [student(tmp_path / "once" / name).state for name in ("edgecl_vit_nano.safetensors", "finish.safetensors")]
+    for name, value in measured[1].items():
+        np.testing.assert_allclose(measured[0][name], value, rtol=1e-3, atol=1e-6, err_msg=name)
