@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto
 from safetensors.numpy import load_file
 
 from edgecl.architecture import Architecture
-from edgecl.backbone import architecture_of, load_pretrained
+from edgecl.backbone import architecture_of, build, load_pretrained
+from edgecl.backbones import NANO
+from edgecl.demo.render import THINGS, render
 from edgecl.errors import MissingExtra, UnsupportedBackbone, UsageError
+from edgecl.head import fit_head
 from edgecl.layout import deployment_shapes, safetensors_bytes, tensor_offsets, to_deployment
 from edgecl.preprocess import decode, geometry_of, to_input
 from edgecl_export.graph import IR_VERSIONS, Precision, build_graph, graph_key, write_graph
@@ -104,6 +108,20 @@ def test_each_class_of_backbone_answers_as_timm_does(tmp_path: Path, name: str, 
         check(logits, precision=precision, hop=f"{name} -> ONNX Runtime")
         assert features.relative < (1e-4 if precision == "fp32" else 2e-2)
     shutil.rmtree(folder)  # vit_base alone has 344 MB
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_trained_weights_on_drawn_things(tmp_path: Path, precision: Precision) -> None:
+    """The backbone that edgecl brings, with a head fitted on its features: trained numbers, whose range random ones do not have, within the limits."""
+    pretrained = load_pretrained(NANO.backbone)
+    geometry = geometry_of(NANO)
+    pictures = np.stack([to_input(render(thing, seed=seed), geometry) for thing in THINGS for seed in (1, 2, 3)])
+    rows = np.repeat(np.arange(len(THINGS)), 3)
+    with torch.no_grad():
+        fitted = fit_head(build(NANO, pretrained.state)(torch.from_numpy(pictures)).numpy(), rows, capacity=CAPACITY)
+    folder = write(tmp_path / "version", NANO, dict(pretrained.state), (fitted.weight, fitted.bias), 18, precision)
+    logits, _ = timm_against_runtime(folder, NANO, pretrained.state, (fitted.weight, fitted.bias), pictures)
+    check(logits, precision=precision, hop="timm -> ONNX Runtime")
 
 
 @pytest.mark.slow
