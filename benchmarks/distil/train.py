@@ -7,8 +7,8 @@
 No label is read. Each stage begins where the one before ended, writes a checkpoint every `--every` steps and goes on from it when it was stopped. Every
 step's pictures and their augmentation come from (seed, step) alone. What `finish` ends with is the backbone in fp16 that edgecl brings along.
 
-glibc gives large tensors back to the kernel and asks for them again in each step, which can cost as much time as the arithmetic; before the command,
-MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1000000000000 keeps them.
+glibc gives large tensors back to the kernel and asks for them again in each step; MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1000000000000 before the
+command keeps them, where `top` shows that the kernel takes a good part of the time.
 """
 
 import argparse
