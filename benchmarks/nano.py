@@ -163,9 +163,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="+", help="measure these beside the built-in weights instead of ViT-Tiny")
     parser.add_argument("--development", action="store_true", help="with --weights: only CIFAR, on its validation part")
     arguments = parser.parse_args()
-    if arguments.weights:
+    if arguments.weights and not arguments.cache:
         beside_the_built_in(arguments.weights, development=arguments.development)
-    elif arguments.cache and not arguments.development:
+    elif arguments.cache and not (arguments.weights or arguments.development):
         beside_the_teacher(arguments.cache)
     else:
         parser.error("give either --cache DIR, or --weights FILE with or without --development")
