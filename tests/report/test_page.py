@@ -59,6 +59,7 @@ def test_everything_that_was_promised_is_on_it(store: Store) -> None:
     assert re.search(r"95 % interval: \d+ to \d+ %", text)
     assert f"{len(memory)} pictures" in text
     assert manifest.deterministic in text
+    assert re.search(r"unknown where (minus the largest logit|one minus the largest probability) is above -?\d", text)
     assert f"{store.run_info(3)['peak_memory_mib']} MiB" in text
     assert page.count('class="held"') == held
     assert page.count("<svg") == 2
