@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgecl.calibrate import fit_temperature, fit_unknown, negative_log_likelihood
+from edgecl.calibrate import fit_temperature, fit_unknown, negative_log_likelihood, tolerance_factor
 from edgecl.manifest import Thresholds
 from edgecl.runtime.decide import UNKNOWN_SCORES, softmax, unknown_score
 
@@ -42,9 +42,31 @@ def test_one_class_or_few_pictures_are_not_calibrated() -> None:
     assert fit_unknown(logits_of(3, 0), [0]) == Thresholds()
 
 
+@pytest.mark.parametrize(("n", "exact"), [(8, 3.187), (20, 2.396), (100, 1.927), (1000, 1.727)])
+def test_the_factor_is_the_tables(n: int, exact: float) -> None:
+    """One-sided normal tolerance factors, 95 % of the values with 95 % confidence, as tables of the noncentral t have them."""
+    assert tolerance_factor(n) == pytest.approx(exact, rel=0.015)
+
+
+def drawn(n: int, seed: int) -> np.ndarray:
+    """Logits whose largest one is normal, as a discriminant's nearly is."""
+    logits = np.full((n, 8), -1e4)
+    logits[:, :4] = 0
+    logits[:, 0] = np.random.default_rng(seed).normal(20, 3, n)
+    return logits
+
+
+@pytest.mark.parametrize("n", [10, 50])
+def test_95_percent_of_known_pictures_stay_known(n: int) -> None:
+    """In about 95 of 100 draws of few pictures; a plain quantile keeps the promise in half of them at most."""
+    asked = unknown_score(drawn(4000, 1), softmax(drawn(4000, 1), [0, 1, 2, 3]), [0, 1, 2, 3], Thresholds(score="max_logit"))
+    shares = [(asked <= fit_unknown(drawn(n, seed), [0, 1, 2, 3]).unknown_above).mean() for seed in range(2, 202)]
+    assert 0.90 <= np.mean(np.array(shares) >= 0.95) <= 0.99
+
+
 @pytest.mark.parametrize("score", sorted(UNKNOWN_SCORES))
-def test_95_percent_of_known_pictures_stay_known(score: str) -> None:
-    """The limit is a quantile of the named score on known pictures."""
+def test_the_limit_is_of_the_score_that_it_names(score: str) -> None:
+    """And more known pictures than 95 % stay below it."""
     random = np.random.default_rng(0)
     logits = np.full((400, 8), -1e4)
     logits[:, :4] = random.normal(0, 3, (400, 4))
@@ -52,8 +74,7 @@ def test_95_percent_of_known_pictures_stay_known(score: str) -> None:
     thresholds = fit_unknown(logits, used, score)
     scores = unknown_score(logits, softmax(logits, used), used, thresholds)
     assert thresholds.score == score
-    assert (scores <= thresholds.unknown_above).mean() == pytest.approx(0.95, abs=0.01)
-    assert (scores > thresholds.unknown_above).any()
+    assert (scores <= thresholds.unknown_above).mean() >= 0.95
 
 
 def test_a_limit_is_fitted_to_the_largest_logit() -> None:
