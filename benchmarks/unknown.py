@@ -46,6 +46,7 @@ FIELDS = [
     "fpr95",
     "known_flagged",
     "unknown_flagged",
+    "limit",  # empty: the 95 % quantile that was the limit before
 ]
 SHRINKAGE = 0.9  # of covariances, as in the head
 PRINCIPAL = 44  # dimensions of the subspace that ViM takes for the known one
@@ -221,7 +222,7 @@ def measure(store: Store, split: str, order: int, after: int) -> list[dict[str, 
         row = {"score": name, "known": len(inside), "unknown": len(outside)}
         row |= {"auroc": auroc(inside, outside), "fpr95": false_positives(inside, outside)}
         if name == UNKNOWN_SCORE:
-            row |= {"known_flagged": float((inside > limit).mean()), "unknown_flagged": float((outside > limit).mean())}
+            row |= {"known_flagged": float((inside > limit).mean()), "unknown_flagged": float((outside > limit).mean()), "limit": "tolerance"}
         rows.append({"split": split, "order": order, "after": after, **row})
     return rows
 
@@ -229,15 +230,15 @@ def measure(store: Store, split: str, order: int, after: int) -> list[dict[str, 
 def append(rows: list[dict[str, Any]]) -> None:
     """Put the rows behind those that are there, unless these are the same measurement."""
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
-    known = list(csv.DictReader(ROWS.open())) if ROWS.exists() else []
-    key = ("configuration", "split", "order", "after", "score")
+    known = list(csv.DictReader(ROWS.open(), restval="")) if ROWS.exists() else []
+    key = ("configuration", "split", "order", "after", "score", "limit")
     there = {tuple(row[name] for name in key) for row in known}
     with ROWS.open("a", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
         if not known:
             writer.writeheader()
         for row in rows:
-            full = {"commit": commit, "configuration": configuration_hash(), **row}
+            full = {"commit": commit, "configuration": configuration_hash(), "limit": "", **row}
             if tuple(str(full[name]) for name in key) not in there:
                 writer.writerow({name: f"{value:.4f}" if isinstance(value, float) else value for name, value in full.items()})
 
