@@ -222,7 +222,11 @@ def measure(store: Store, split: str, order: int, after: int) -> list[dict[str, 
         row = {"score": name, "known": len(inside), "unknown": len(outside)}
         row |= {"auroc": auroc(inside, outside), "fpr95": false_positives(inside, outside)}
         if name == UNKNOWN_SCORE:
-            row |= {"known_flagged": float((inside > limit).mean()), "unknown_flagged": float((outside > limit).mean()), "limit": "tolerance"}
+            row |= {
+                "known_flagged": float((inside > limit).mean()),
+                "unknown_flagged": float((outside > limit).mean()),
+                "limit": "tolerance",
+            }
         rows.append({"split": split, "order": order, "after": after, **row})
     return rows
 

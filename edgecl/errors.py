@@ -22,6 +22,16 @@
 Each message holds the value that was met, what was expected, and the remedy.
 """
 
+from collections.abc import Collection
+
+SHOWN = 3  # names in a message; more are counted
+
+
+def few(names: Collection[str]) -> str:
+    """The first of them in a row, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(list(names)[:SHOWN]) + more
+
 
 class EdgeclError(Exception):
     """Base of every deliberate error; `exit_code` is what the process returns."""

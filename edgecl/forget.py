@@ -57,7 +57,9 @@ def forget_task(store: Store, task: str, *, make_predictor: MakePredictor, run: 
         parent = _current(store)
         known = [step.task for step in parent.recipe.steps]
         if task not in known:
-            raise UsageError(f"version {parent.number} was not taught {task!r}; it was taught {known}. See them with: edgecl log")
+            raise UsageError(
+                f"version {parent.number} was not taught {task!r}; it was taught {', '.join(known) or 'nothing yet'}. See them with: edgecl log"
+            )
         recipe = replace(parent.recipe, steps=tuple(step for step in parent.recipe.steps if step.task != task))
         classes = tuple(
             replace(entry, tasks=tuple(t for t in entry.tasks if t != task)) for entry in parent.classes if entry.tasks != (task,)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecl.errors import BadInput, BadPictures
+from edgecl.errors import BadInput, BadPictures, few
 from edgecl.manifest import ClassEntry, KeptPicture, Manifest, allocate_rows
 from edgecl.memory import HOLDOUT_PER_CLASS, Candidate, candidate, is_held_out
 from edgecl.pictures import Picture, Rejected, TaskPictures, find
@@ -53,9 +53,9 @@ class Lesson:
         """With a sentence about classes that cannot be protected because there is no picture of them."""
         if not self.pictureless:
             return self
-        names = ", ".join(entry.name for entry in self.pictureless[:3])
+        names = few([entry.name for entry in self.pictureless])
         more = (
-            f"{len(self.pictureless)} classes ({names}, ...) have no picture in the memory, so the backbone stays as it is and only the "
+            f"{len(self.pictureless)} classes ({names}) have no picture in the memory, so the backbone stays as it is and only the "
             "head learns. Bring a task with a few pictures of each of them to change that."
         )
         return replace(self, warnings=(*self.warnings, more))

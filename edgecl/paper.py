@@ -31,7 +31,7 @@ from edgecl.architecture import Architecture, linear_targets
 from edgecl.backbone import Vit, build
 from edgecl.begin import Begun
 from edgecl.calibrate import fit_temperature
-from edgecl.errors import BadInput, Interrupted
+from edgecl.errors import BadInput, Interrupted, few
 from edgecl.guard import Guard
 from edgecl.head import Head, make_head
 from edgecl.lesson import Lesson
@@ -230,9 +230,9 @@ class _Steps:
 
 def _refuse_pictureless(lesson: Lesson) -> None:
     if lesson.pictureless:
-        names = ", ".join(entry.name for entry in lesson.pictureless[:3])
+        names = few([entry.name for entry in lesson.pictureless])
         raise BadInput(
-            f"{len(lesson.pictureless)} classes ({names}, ...) have no picture in the memory, and --method paper would overwrite them. "
+            f"{len(lesson.pictureless)} classes ({names}) have no picture in the memory, and --method paper would overwrite them. "
             "Learn without --method, or bring a task with a few pictures of each of them first."
         )
 

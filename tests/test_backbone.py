@@ -96,6 +96,7 @@ def test_each_kind_computes_what_timms_own_model_does(kind: str) -> None:
     [
         ("", "timm has no model of this name"),
         ("vit_gigantic", "timm has no model of this name"),
+        ("edgecl_vit_nan", "timm has no model of this name (did you mean edgecl_vit_nano?)"),
         ("resnet18", "it is a ResNet, not a plain VisionTransformer"),
         ("swin_tiny_patch4_window7_224", "it is a SwinTransformer, not a plain VisionTransformer"),
         ("deit_tiny_distilled_patch16_224", "it is a VisionTransformerDistilled, not a plain VisionTransformer"),

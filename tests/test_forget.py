@@ -155,9 +155,7 @@ def test_forgetting_everything_leaves_the_backbone_as_it_came(store: Store) -> N
 
 def test_unknown_tasks_and_classes_are_named_with_what_there_is(store: Store) -> None:
     """The message lists what could have been meant."""
-    with pytest.raises(
-        UsageError, match=r"version 3 was not taught 't0009-x'; it was taught \['t0001-first', 't0002-second', 't0003-third'\]"
-    ):
+    with pytest.raises(UsageError, match=r"version 3 was not taught 't0009-x'; it was taught t0001-first, t0002-second, t0003-third"):
         forget_task(store, "t0009-x", make_predictor=ort)
     with pytest.raises(UsageError, match="version 3 has no class 'pink'; it has blue, green, red, violet, white, yellow"):
         forget_class(store, "pink", make_predictor=ort)

@@ -1,5 +1,6 @@
 """Which of timm's models edgecl knows, and the numbers of one: by what the model is made of, not by its name alone."""
 
+import difflib
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import nn
 
 from edgecl.architecture import Architecture, state_shapes
 from edgecl.backbone.vit import build
+from edgecl.backbones import NANO
 from edgecl.errors import MissingExtra, UnsupportedBackbone
 from edgecl.preprocess import RESAMPLING
 
@@ -76,7 +78,8 @@ def architecture_of(name: str, image_size: int | None = None) -> Architecture:
 def _create(name: str, image_size: int | None, device: str = "meta") -> Any:
     """timm's model without weights; on the device `meta` without memory for them either."""
     if not timm.is_model(name):
-        raise _unsupported(name, "timm has no model of this name")
+        near = difflib.get_close_matches(name, (NANO.backbone, *TESTED), n=1)
+        raise _unsupported(name, "timm has no model of this name" + (f" (did you mean {near[0]}?)" if near else ""))
     size: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
     try:
         with torch.device(device):
@@ -93,7 +96,8 @@ def _create(name: str, image_size: int | None, device: str = "meta") -> Any:
 
 def _unsupported(name: str, reason: str) -> UnsupportedBackbone:
     return UnsupportedBackbone(
-        f"the backbone {name!r} is not supported: {reason}. Plain Vision Transformers of timm are; tested are: {', '.join(TESTED)}"
+        f"the backbone {name!r} is not supported: {reason}. Plain Vision Transformers of timm are; tested are: {', '.join(TESTED)}. "
+        f"{NANO.backbone} comes with edgecl"
     )
 
 

@@ -18,7 +18,7 @@ from edgecl.bundle.container import UNSIGNED, packed, starts_like_one, to_be_sig
 from edgecl.bundle.content import Before, Contents, Model, Provenance, header_of, parts_of
 from edgecl.bundle.keys import key_text, sign
 from edgecl.bundle.probe import probe_pictures
-from edgecl.errors import BadInput, NoSpace, UsageError
+from edgecl.errors import BadInput, NoSpace, UsageError, few
 from edgecl.gaussians import measured
 from edgecl.manifest import ClassEntry, KeptPicture, Manifest, RecipeStep
 from edgecl.preprocess import geometry_of
@@ -202,7 +202,7 @@ def _means(means: Mapping[str, Any], classes: Sequence[ClassEntry], manifest: Ma
     bare = [entry.name for entry in classes if entry.id not in means]
     if bare:
         raise UsageError(
-            f"version {manifest.number} has neither a picture nor statistics of {', '.join(bare[:5])}, so another board could not be taught "
+            f"version {manifest.number} has neither a picture nor statistics of {few(bare)}, so another board could not be taught "
             "them. Learn a few pictures of each, then pack again."
         )
     return np.stack([means[entry.id] for entry in classes]) if classes else np.zeros((0, width), np.float32)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from edgecl.bundle.refit import pictured
 from edgecl.bundle.work import Work
 from edgecl.calibrate import MINIMUM_PICTURES
+from edgecl.errors import few
 from edgecl.gate import GateResult, judge
 
 Array = NDArray[Any]
@@ -41,9 +42,7 @@ def gate_of(work: Work, before: Array, after: Array, max_drop: float | None) -> 
     )
     unseen = _unseen(work)
     if unseen and work.arrival.moves:
-        reason = (
-            f"the bundle moves the backbone, and of {len(unseen)} classes ({', '.join(unseen[:3])}) no picture is here to check them by"
-        )
+        reason = f"the bundle moves the backbone, and of {len(unseen)} classes ({few(unseen)}) no picture is here to check them by"
         return replace(result, passed=False, reasons=(*result.reasons, reason))
     return result
 
@@ -74,7 +73,7 @@ def warnings_of(work: Work) -> tuple[str, ...]:
     bare = [entry.name for entry in work.matched.classes if entry.id not in pictured(work.sight) and entry.name in work.matched.added]
     if bare:
         said.append(
-            f"of {len(bare)} classes ({', '.join(bare[:3])}) no picture came along: nothing here can check them, and as long as there is none, "
+            f"of {len(bare)} classes ({few(bare)}) no picture came along: nothing here can check them, and as long as there is none, "
             "learn leaves the backbone alone. Pack with --pictures, or bring a few of each, to change that"
         )
     held = len(work.sight.judge)

@@ -7,7 +7,7 @@ import typer
 from edgecl.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from edgecl.cli.output import answer, tell
 from edgecl.cli.progress import shown
-from edgecl.errors import StoreDamaged
+from edgecl.errors import StoreDamaged, few
 
 
 def verify(
@@ -28,7 +28,6 @@ def verify(
         tell(f"{'damaged' if finding.damage else 'untidy'}: {finding.path}: {finding.problem}. {finding.remedy}")
     damaged = [finding.path for finding in findings if finding.damage]
     if damaged:
-        more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
-        raise StoreDamaged(f"the store {store} is damaged in {', '.join(damaged[:3])}{more}; each finding names its remedy")
+        raise StoreDamaged(f"the store {store} is damaged in {few(damaged)}; each finding names its remedy")
     if not as_json:
         tell(f"the store {store} is intact{'' if deep else ' by names and sizes; --deep reads every byte'}")

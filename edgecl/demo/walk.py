@@ -149,5 +149,5 @@ def _video(folder: Path, say: Say) -> tuple[Source, list[str]]:
         for index, frame in enumerate(frames):
             (still / f"{index:03}.jpg").write_bytes(frame)
         source = parse_source(str(still))
-        say(f"run: {len(frames)} frames of a video as pictures in {still}, for: {missing}")
+        say(f"run: {len(frames)} frames, as pictures in {still}. {missing}")
     return source, [thing for thing in THINGS for _ in range(FPS * SECONDS)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecl.errors import EngineUnusable
+from edgecl.errors import EngineUnusable, few
 
 Array = NDArray[Any]
 
@@ -35,10 +35,10 @@ def refit(trt: Any, engine: Any, arrays: Mapping[str, Array], *, required: Colle
     held = {name: _typed(trt, name, arrays[name], refitter.get_weights_prototype(name)) for name in names if name in arrays}
     refused = [name for name, array in held.items() if not refitter.set_named_weights(name, trt.Weights(array))]
     if refused:
-        raise EngineUnusable(f"TensorRT refuses new values for {_few(refused)}{logger.last()}")
+        raise EngineUnusable(f"TensorRT refuses new values for {few(refused)}{logger.last()}")
     missing = refitter.get_missing_weights()
     if missing:
-        raise EngineUnusable(f"TensorRT still misses weights after all were given: {_few(missing)}")
+        raise EngineUnusable(f"TensorRT still misses weights after all were given: {few(missing)}")
     if not refitter.refit_cuda_engine():
         raise EngineUnusable(f"TensorRT reports that the refit failed, so some weights are new and some are not{logger.last()}")
 
@@ -46,13 +46,13 @@ def refit(trt: Any, engine: Any, arrays: Mapping[str, Array], *, required: Colle
 def _check_names(found: set[str], ours: set[str], *, required: set[str], exact: bool) -> None:
     absent = required - found
     if absent:
-        raise EngineUnusable(f"the engine cannot change {_few(sorted(absent))}, which learning changes")
+        raise EngineUnusable(f"the engine cannot change {few(sorted(absent))}, which learning changes")
     strange = found - required if exact else set()
     if strange:
-        raise EngineUnusable(f"the engine names weights that were not marked: {_few(sorted(strange))}")
+        raise EngineUnusable(f"the engine names weights that were not marked: {few(sorted(strange))}")
     unknown = required - ours
     if unknown:
-        raise EngineUnusable(f"the version has no tensor {_few(sorted(unknown))}")
+        raise EngineUnusable(f"the version has no tensor {few(sorted(unknown))}")
 
 
 def _typed(trt: Any, name: str, array: Array, prototype: Any) -> Array:
@@ -69,8 +69,3 @@ def _typed(trt: Any, name: str, array: Array, prototype: Any) -> Array:
     if not largest <= limit:
         raise EngineUnusable(f"{name} holds {largest:.6g}, but the engine's type ends at {limit:.6g}")
     return np.ascontiguousarray(array, dtype=dtype)
-
-
-def _few(names: Collection[str]) -> str:
-    shown = list(names)[:3]
-    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

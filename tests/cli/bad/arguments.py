@@ -79,7 +79,7 @@ ROWS = (
     Bad(
         "forgetting a task and a class", "forget t0001-colours --class red", 2, "name either a task | and not both | edgecl log lists them"
     ),
-    Bad("forgetting a task that was never learned", "forget t0009-cups", 2, "'t0009-cups' | it was taught ['t0001-colours'] | edgecl log"),
+    Bad("forgetting a task that was never learned", "forget t0009-cups", 2, "'t0009-cups' | it was taught t0001-colours. | edgecl log"),
     Bad("forgetting a class that does not exist", "forget --class cup", 2, "'cup' | it has green, red | edgecl show"),
     Bad("renaming a class that does not exist", "rename cup mug", 2, "'cup' | The classes are: green, red | The classes are: green, red"),
     Bad("a name that another class has", "rename red Green", 4, "'Green' | taken by 'green' | Choose another name"),
