@@ -50,15 +50,19 @@ class Lesson:
     warnings: tuple[str, ...]
 
     def warned(self) -> "Lesson":
-        """With a sentence about classes that cannot be protected because there is no picture of them."""
-        if not self.pictureless:
-            return self
-        names = few([entry.name for entry in self.pictureless])
-        more = (
-            f"{len(self.pictureless)} classes ({names}) have no picture in the memory, so the backbone stays as it is and only the "
-            "head learns. Bring a task with a few pictures of each of them to change that."
-        )
-        return replace(self, warnings=(*self.warnings, more))
+        """With a sentence where nothing can be unknown, and one about classes that cannot be protected, for there is no picture of them."""
+        more = []
+        if len(self.classes) == 1:
+            more.append(
+                f"{self.classes[0].name} is the only class, so every picture is called that, whatever it shows. Teach a second one, or pictures "
+                "of nothing in particular in a folder _background/."
+            )
+        if self.pictureless:
+            more.append(
+                f"{len(self.pictureless)} classes ({few([entry.name for entry in self.pictureless])}) have no picture in the memory, so the "
+                "backbone stays as it is and only the head learns. Bring a task with a few pictures of each of them to change that."
+            )
+        return replace(self, warnings=(*self.warnings, *more))
 
     @property
     def samples(self) -> tuple[Sample, ...]:

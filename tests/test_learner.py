@@ -117,14 +117,17 @@ def test_a_known_class_gets_more_pictures(store: Store, tmp_path: Path) -> None:
 
 
 def test_one_class_alone_and_one_picture_alone(tmp_path: Path) -> None:
-    """Both work; the single picture comes with a warning."""
+    """Both work; each comes with a warning."""
     store = new_store(tmp_path / "model")
-    assert teach(store, draw_task(tmp_path / "one", "red")).state == "current"
+    alone = teach(store, draw_task(tmp_path / "one", "red"))
+    assert alone.state == "current"
+    assert alone.warnings[-1].startswith("red is the only class, so every picture is called that")
     folder = tmp_path / "single"
     draw(folder, "green", count=1)
     result = teach(store, folder)
     assert result.state == "current"
     assert "the class 'green' has a single picture" in result.warnings[0]
+    assert not any("only class" in warning for warning in result.warnings)
     assert accuracy(store, draw_task(tmp_path / "new", "red", "green", seed=7)) >= 0.8
 
 
