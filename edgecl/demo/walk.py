@@ -130,7 +130,8 @@ def _run(store: Store, folder: Path, road: Road) -> None:
         road.say(f"  {thing}: {called.count(thing)} of {len(called)} frames right{', else ' + ', '.join(wrong) if wrong else ''}")
     right = np.mean([answer.label == name for answer, name in zip(answers, shown, strict=True)])
     latency_ms = np.median([answer.latency_ms for answer in answers])
-    road.say(f"  in all {right:.0%} of {len(answers)} frames, {latency_ms:.1f} ms each")
+    unknown = sum(answer.unknown for answer in answers)
+    road.say(f"  in all {right:.0%} of {len(answers)} frames, {unknown} of them called unknown all the same, {latency_ms:.1f} ms each")
 
 
 def _video(folder: Path, say: Say) -> tuple[Source, list[str]]:
