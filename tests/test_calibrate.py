@@ -66,7 +66,7 @@ def test_95_percent_of_known_pictures_stay_known(n: int) -> None:
 
 @pytest.mark.parametrize("score", sorted(UNKNOWN_SCORES))
 def test_the_limit_is_of_the_score_that_it_names(score: str) -> None:
-    """And more known pictures than 95 % stay below it."""
+    """At least 95 % of the known pictures stay below it, and not all."""
     random = np.random.default_rng(0)
     logits = np.full((400, 8), -1e4)
     logits[:, :4] = random.normal(0, 3, (400, 4))
@@ -74,7 +74,7 @@ def test_the_limit_is_of_the_score_that_it_names(score: str) -> None:
     thresholds = fit_unknown(logits, used, score)
     scores = unknown_score(logits, softmax(logits, used), used, thresholds)
     assert thresholds.score == score
-    assert (scores <= thresholds.unknown_above).mean() >= 0.95
+    assert 0.95 <= (scores <= thresholds.unknown_above).mean() <= 0.99
 
 
 def test_a_limit_is_fitted_to_the_largest_logit() -> None:
